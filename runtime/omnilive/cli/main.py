@@ -1,0 +1,156 @@
+"""The ``omnilive`` command: parses arguments, calls one subcommand, prints errors on one line.
+
+Subcommands are imported when they are called, so that ``--help`` is instant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from omnilive import __version__
+from omnilive.errors import OmniLiveError
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells expect it."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: arguments without the program name; ``sys.argv`` when None.
+
+    Returns:
+        The exit code: 0, the error's own (see ``errors.py``), 2 for usage, 130 for Ctrl-C.
+    """
+    parser = _parser()
+    try:
+        args = parser.parse_args(argv)
+    except SystemExit as e:
+        return int(e.code or 0)
+    try:
+        return int(args.call(args))
+    except OmniLiveError as e:
+        print(f"omnilive: {e}", file=sys.stderr)
+        return e.exit_code
+    except KeyboardInterrupt:
+        print("omnilive: stopped; what was written until then is kept", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="omnilive",
+        description="Watches a video, listens, remembers, and answers questions aloud.",
+    )
+    parser.add_argument("--version", action="version", version=f"omnilive {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_run(commands)
+    _add_calibrate(commands)
+    doctor = commands.add_parser("doctor", help="what this machine offers and what is missing")
+    doctor.add_argument("--pack", metavar="DIR", help="also check this engine pack")
+    doctor.set_defaults(call=_doctor)
+    report = commands.add_parser("report", help="write report.html for the log in a folder")
+    report.add_argument("folder", metavar="DIR", help="folder that holds events.jsonl")
+    report.set_defaults(call=_report)
+    return parser
+
+
+def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    run = commands.add_parser(
+        "run",
+        help="run a media file through an engine pack",
+        description="Runs a media file through an engine pack and writes events.jsonl, "
+        "timings.jsonl, answers.wav and report.html.",
+    )
+    run.add_argument("source", metavar="SOURCE", help="any file ffmpeg's libraries read")
+    run.add_argument("--pack", required=True, metavar="DIR", help="engine pack to use")
+    run.add_argument(
+        "--ask",
+        action="append",
+        default=[],
+        metavar="TEXT@SECONDS",
+        help="a typed question and when it is asked; may be given several times",
+    )
+    run.add_argument(
+        "--preset", default="edge", metavar="NAME", help="edge (default), paper or demo-compat"
+    )
+    run.add_argument("--config", metavar="FILE", help="TOML file that changes the preset")
+    run.add_argument(
+        "--realtime",
+        action="store_true",
+        help="play the source at its own speed against the wall clock; without it time is virtual",
+    )
+    run.add_argument("--out", default="out/run", metavar="DIR", help="default: out/run")
+    run.add_argument("--seed", type=int, default=0, help="seed of token sampling; default: 0")
+    run.add_argument(
+        "--allow-inaccurate",
+        action="store_true",
+        help="load a pack whose accuracy record misses its tolerance",
+    )
+    run.set_defaults(call=_run)
+
+
+def _add_calibrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    calibrate = commands.add_parser(
+        "calibrate",
+        help="fit the cut threshold of a pack to labelled videos",
+        description="Fits the cut threshold to videos whose cuts are known and writes it into "
+        'the pack. A truth file holds one JSON object per cut: {"cut_us": MICROSECONDS}.',
+    )
+    calibrate.add_argument("--pack", required=True, metavar="DIR")
+    calibrate.add_argument(
+        "--video",
+        action="append",
+        required=True,
+        nargs=2,
+        metavar=("VIDEO", "TRUTH"),
+        help="a video and its truth file; may be given several times",
+    )
+    calibrate.set_defaults(call=_calibrate)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from omnilive.cli import run
+
+    return run.run(
+        args.source,
+        pack_path=args.pack,
+        asks=args.ask,
+        preset=args.preset,
+        config_file=args.config,
+        realtime=args.realtime,
+        out=args.out,
+        seed=args.seed,
+        allow_inaccurate=args.allow_inaccurate,
+    )
+
+
+def _calibrate(args: argparse.Namespace) -> int:
+    from omnilive.cli import calibrate
+
+    return calibrate.calibrate(args.pack, [tuple(pair) for pair in args.video])
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from omnilive.cli import doctor
+
+    return doctor.doctor(args.pack)
+
+
+def _report(args: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from omnilive.report.page import write_report
+
+    print(write_report(Path(args.folder)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""``omnilive run``: one media file through one engine pack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from omnilive.cli.terminal import make_view
+from omnilive.config import load_config
+from omnilive.engine.pack import open_pack
+from omnilive.errors import ConfigError
+from omnilive.report.page import write_report
+from omnilive.session.session import Ask, RunOptions, Session
+from omnilive.sources.media import open_media
+from omnilive.sources.types import US_PER_SECOND
+
+
+def parse_ask(text: str) -> Ask:
+    """``TEXT@SECONDS`` as a question; the last ``@`` separates.
+
+    Raises:
+        ConfigError: no text, no time, or a negative one.
+    """
+    question, separator, seconds = text.rpartition("@")
+    try:
+        at_s = float(seconds)
+    except ValueError:
+        at_s = -1.0
+    if not separator or not question.strip() or not 0 <= at_s < float("inf"):
+        raise ConfigError(
+            f"is {text!r}", where="--ask", mend="Write TEXT@SECONDS, as in 'What is this?@12.5'."
+        )
+    return Ask(question.strip(), round(at_s * US_PER_SECOND))
+
+
+def run(
+    source_path: str,
+    *,
+    pack_path: str,
+    asks: Sequence[str],
+    preset: str,
+    config_file: str | None,
+    realtime: bool,
+    out: str,
+    seed: int,
+    allow_inaccurate: bool,
+) -> int:
+    """Run and report; the report is written also when the run fails halfway.
+
+    Returns:
+        0.
+
+    Raises:
+        OmniLiveError: what stopped the run.
+    """
+    questions = tuple(parse_ask(a) for a in asks)
+    config = load_config(preset, Path(config_file) if config_file else None)
+    folder = Path(out)
+    with (
+        open_pack(Path(pack_path), config=config.engine, allow_inaccurate=allow_inaccurate) as pack,
+        open_media(source_path, config.source) as source,
+    ):
+        if realtime:
+            pack.warm_up()
+        with make_view(Console(), pack.manifest, source.info, folder) as view:
+            options = RunOptions(preset=preset, realtime=realtime, seed=seed)
+            session = Session(pack, config, options, folder, (view.on_event,))
+            try:
+                session.run(source, questions)
+            finally:
+                session.close()
+                view.on_report(write_report(folder))
+    return 0

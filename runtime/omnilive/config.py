@@ -1,0 +1,164 @@
+"""The configuration of a run: every concern's dataclass in one place, presets, and TOML files.
+
+The dataclasses live beside the stage they configure; this file only gathers them. In a TOML
+file a section is a field of ``RuntimeConfig`` and a key is a field of its dataclass.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omnilive.engine.config import EngineConfig
+from omnilive.errors import ConfigError
+from omnilive.memory.config import (
+    CompressionConfig,
+    KeyframeConfig,
+    LongTermConfig,
+    RetrievalConfig,
+    SegmentationConfig,
+    StoreConfig,
+)
+from omnilive.perception.config import RecognitionConfig, VadConfig
+from omnilive.reasoning.config import (
+    BudgetConfig,
+    InstructionConfig,
+    PromptConfig,
+    ReasoningConfig,
+    SamplingConfig,
+)
+from omnilive.session.config import EvidenceConfig, TurnConfig
+from omnilive.session.costs import VirtualCostConfig
+from omnilive.sources.config import SourceConfig
+from omnilive.speech.config import SentenceConfig, VoiceConfig
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "edge": {},
+    "paper": {
+        "turn": {"order": "check_first", "snapshot": "speech_start"},
+        "evidence": {"current_frames": 0},
+        "retrieval": {"rule": "softmax_threshold"},
+        "vad": {"endpoint_silence_ms": 800},
+        "prompt": {"answer_prefix": "The answer is"},
+    },
+    "demo-compat": {
+        "turn": {"order": "ground_first", "snapshot": "speech_end"},
+        "evidence": {"frame_rule": "demo_pair", "current_frames": 0, "memory_tokens": False},
+        "retrieval": {"rule": "earliest_above"},
+        "vad": {"endpoint_silence_ms": 800, "pre_roll_ms": 128},
+        "sampling": {"temperature": 0.1, "top_k": 50, "top_p": 0.8},
+    },
+}
+"""What each preset changes against the defaults, which are ``edge`` (DESIGN §3)."""
+
+
+@dataclass(frozen=True)
+class RuntimeConfig:
+    """Everything a session is told before it starts."""
+
+    source: SourceConfig = field(default_factory=SourceConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    vad: VadConfig = field(default_factory=VadConfig)
+    recognition: RecognitionConfig = field(default_factory=RecognitionConfig)
+    segmentation: SegmentationConfig = field(default_factory=SegmentationConfig)
+    compression: CompressionConfig = field(default_factory=CompressionConfig)
+    long_term: LongTermConfig = field(default_factory=LongTermConfig)
+    retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
+    keyframes: KeyframeConfig = field(default_factory=KeyframeConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
+    turn: TurnConfig = field(default_factory=TurnConfig)
+    evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    prompt: PromptConfig = field(default_factory=PromptConfig)
+    instruction: InstructionConfig = field(default_factory=InstructionConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    reasoning: ReasoningConfig = field(default_factory=ReasoningConfig)
+    sentences: SentenceConfig = field(default_factory=SentenceConfig)
+    voice: VoiceConfig = field(default_factory=VoiceConfig)
+    virtual_cost: VirtualCostConfig = field(default_factory=VirtualCostConfig)
+
+    def validate(self) -> None:
+        """Raises ConfigError for the first value outside its range."""
+        for section in dataclasses.fields(self):
+            getattr(self, section.name).validate()
+
+
+def load_config(preset: str, file: Path | None = None) -> RuntimeConfig:
+    """Defaults, changed by a preset, changed by a TOML file; validated.
+
+    Raises:
+        ConfigError: unknown preset, section or key, a value of the wrong type or range, or a
+            file that cannot be read.
+    """
+    if preset not in PRESETS:
+        raise ConfigError(
+            f"is {preset!r}", where="--preset", mend=f"Use one of {', '.join(sorted(PRESETS))}."
+        )
+    config = _changed(RuntimeConfig(), PRESETS[preset], where=f"preset {preset}")
+    if file is not None:
+        config = _changed(config, _read_toml(file), where=str(file))
+    config.validate()
+    return config
+
+
+def _read_toml(file: Path) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise ConfigError(
+            f"cannot be read ({e.strerror})", where=str(file), mend="Check the path."
+        ) from e
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise ConfigError(f"is not TOML ({e})", where=str(file), mend="Correct that line.") from e
+
+
+def _changed(config: RuntimeConfig, changes: Mapping[str, Any], *, where: str) -> RuntimeConfig:
+    sections = {f.name for f in dataclasses.fields(config)}
+    updated = {}
+    for name, values in changes.items():
+        if name not in sections:
+            raise ConfigError(
+                f"has no section [{name}]",
+                where=where,
+                mend=f"Sections are {', '.join(sorted(sections))}.",
+            )
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"{name} is not a section", where=where, mend=f"Write [{name}].")
+        updated[name] = _section(getattr(config, name), values, where=f"{where} [{name}]")
+    return dataclasses.replace(config, **updated)
+
+
+def _section(section: Any, values: Mapping[str, Any], *, where: str) -> Any:
+    current = {f.name: getattr(section, f.name) for f in dataclasses.fields(section)}
+    converted = {}
+    for key, value in values.items():
+        if key not in current:
+            raise ConfigError(
+                f"has no key {key!r}", where=where, mend=f"Keys are {', '.join(sorted(current))}."
+            )
+        converted[key] = _typed(current[key], value, where=f"{where} {key}")
+    return dataclasses.replace(section, **converted)
+
+
+def _typed(current: Any, value: Any, *, where: str) -> Any:
+    """``value``, if it is of the kind that ``current`` is; an int serves where a float is meant."""
+    if isinstance(current, float) and type(value) is int:
+        return float(value)
+    if isinstance(current, tuple) and isinstance(value, list):
+        return tuple(value)
+    if current is not None and type(value) is not type(current):
+        raise ConfigError(
+            f"is {value!r}, a {type(value).__name__}",
+            where=where,
+            mend=f"Use a {type(current).__name__}.",
+        )
+    return value

@@ -1,0 +1,1 @@
+"""The engine pack: opened, checked, and run behind one interface."""

@@ -1,0 +1,85 @@
+"""Which inference backends this runtime has, and how each loads an engine.
+
+A backend's package is imported only when an engine of it is loaded or its state is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, cast
+
+from omnilive.engine.config import EngineConfig
+from omnilive.engine.interface import Decoder, Engine
+from omnilive.engine.manifest import EngineInfo
+from omnilive.errors import PackError, SetupError
+
+BACKEND_MODULES = {"ort": "omnilive.engine.ort_backend"}
+"""Module of each backend this runtime has."""
+
+BACKEND_PACKAGES = {"ort": "onnxruntime"}
+"""What pip installs for it."""
+
+
+class Backend(Protocol):
+    """What a backend module offers."""
+
+    def load_engine(self, info: EngineInfo, folder: Path, config: EngineConfig) -> Engine:
+        """Load a stateless engine of the pack at ``folder``."""
+        ...
+
+    def load_decoder(self, info: EngineInfo, folder: Path, config: EngineConfig) -> Decoder:
+        """Load a decoder of the pack at ``folder``."""
+        ...
+
+    def describe(self) -> tuple[str, tuple[str, ...]]:
+        """Its version and the devices or providers it offers."""
+        ...
+
+
+@dataclass(frozen=True)
+class BackendState:
+    """One backend on this machine: ``mend`` says how to get it where it is not available."""
+
+    name: str
+    available: bool
+    version: str
+    devices: tuple[str, ...]
+    mend: str
+
+
+def backend(name: str) -> Backend:
+    """The backend called ``name``.
+
+    Raises:
+        PackError: this runtime has no such backend.
+        SetupError: its package is not installed or does not load.
+    """
+    module = BACKEND_MODULES.get(name)
+    if module is None:
+        raise PackError(
+            f"needs the backend {name!r}, this runtime has {', '.join(BACKEND_MODULES)}",
+            where="engine pack",
+            mend="Rebuild it with --backend ort.",
+        )
+    try:
+        return cast("Backend", importlib.import_module(module))
+    except ImportError as e:
+        raise SetupError(
+            f"cannot be loaded ({e})",
+            where=f"backend {name}",
+            mend=f"Install it: pip install {BACKEND_PACKAGES[name]}",
+        ) from e
+
+
+def backend_states() -> tuple[BackendState, ...]:
+    """Every backend this runtime knows, available here or not."""
+    states = []
+    for name in BACKEND_MODULES:
+        try:
+            version, devices = backend(name).describe()
+            states.append(BackendState(name, True, version, devices, ""))
+        except SetupError as e:
+            states.append(BackendState(name, False, "", (), e.mend))
+    return tuple(states)

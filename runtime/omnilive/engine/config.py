@@ -1,0 +1,44 @@
+"""How engines are loaded on this machine. Data only: it never opens an engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from omnilive.errors import ConfigError
+
+MAX_THREADS = 256
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """Session settings shared by every engine of a pack.
+
+    All of them are per engine: each engine owns its thread pool and its allocator.
+    """
+
+    threads: int = 0
+    """Threads of one engine's intra-op pool; 0 lets the backend take the physical cores."""
+
+    spinning: bool = False
+    """Whether idle pool threads burn their core while they wait for the next kernel.
+
+    Off: the lanes share the cores, and a spinning reasoner would starve perception.
+    """
+
+    memory_arena: bool = True
+    """Whether an engine keeps its activation memory between runs instead of giving it back."""
+
+    memory_pattern: bool = False
+    """Whether the backend plans activation memory once per distinct input shape.
+
+    Off: prompts and clips come in ever new lengths, and the plans kept for them have no limit.
+    """
+
+    def validate(self) -> None:
+        """Check ranges. Raises ConfigError naming the field."""
+        if not 0 <= self.threads <= MAX_THREADS:
+            raise ConfigError(
+                f"{self.threads} threads",
+                where="engine.threads",
+                mend=f"Give 0 (all cores) to {MAX_THREADS}.",
+            )

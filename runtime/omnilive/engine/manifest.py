@@ -1,0 +1,295 @@
+"""The engine pack's manifest: the one contract between export and runtime.
+
+Data and (de)serialization only: it never opens an engine. ``engines/README.md`` documents the
+format for people; this file is what both programs use.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omnilive.errors import PackError
+
+FORMAT_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+FAMILY = "internlm-xcomposer2d5-ol"
+
+REBUILD = "Rebuild it: python export/build_engines.py --checkpoint DIR --out {pack}"
+
+ENGINE_NAMES = (
+    "mem_vit",
+    "mem_proj",
+    "mem_lm",
+    "aud_enc",
+    "aud_lm",
+    "vlm_vit",
+    "vlm_lm",
+    "mem_to_vlm",
+)
+TABLE_NAMES = ("mem_embed", "aud_embed", "vlm_embed", "vlm_separators")
+TOKENIZER_NAMES = ("memory", "audio", "reasoner")
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """One file of the pack: path relative to the pack, size in bytes, sha256 in hex."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """One graph input or output. ``shape`` holds ints and, for dynamic axes, names."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class KvInfo:
+    """Geometry of a decoder's KV arena: per layer K and V of [1, kv_heads, capacity, head_dim]."""
+
+    layers: int
+    kv_heads: int
+    head_dim: int
+    dtype: str
+    max_positions: int
+
+    def bytes_per_token(self) -> int:
+        """Bytes of K and V over all layers for one token."""
+        item = {"float32": 4, "float16": 2}[self.dtype]
+        return 2 * self.layers * self.kv_heads * self.head_dim * item
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """One engine of the pack.
+
+    Attributes:
+        name: one of ENGINE_NAMES.
+        backend: ``ort`` or ``tensorrt``.
+        model: path of the file to load, relative to the pack.
+        files: every file that belongs to it, external weights included.
+        precision: precision per tensor group, e.g. {"blocks": "int4", "head": "int8"}.
+        inputs, outputs: the graph's IO, KV tensors left out.
+        kv: the KV geometry of a decoder, else None.
+        profile: limits of dynamic axes, axis name → maximum.
+        build_seconds: wall time of its build.
+        accuracy: measures against the source (see ``AccuracyRecord`` in engines/README.md), or
+            None when not verified.
+    """
+
+    name: str
+    backend: str
+    model: str
+    files: tuple[FileRecord, ...]
+    precision: Mapping[str, str]
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    kv: KvInfo | None
+    profile: Mapping[str, int]
+    build_seconds: float
+    accuracy: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class TableInfo:
+    """One embedding table, rows gathered on the host.
+
+    Attributes:
+        file: raw little-endian row-major data.
+        dtype: ``float32``, ``float16`` or ``int8``.
+        rows, width: its shape.
+        scales: for int8, raw float32 [rows], one scale per row; else None.
+    """
+
+    name: str
+    file: FileRecord
+    dtype: str
+    rows: int
+    width: int
+    scales: FileRecord | None = None
+
+
+@dataclass(frozen=True)
+class TokenizerInfo:
+    """One tokenizer: ``kind`` is ``bpe`` (tokenizer.json) or ``sentencepiece`` (tokenizer.model)."""
+
+    name: str
+    kind: str
+    file: FileRecord
+
+
+@dataclass(frozen=True)
+class MemorySpec:
+    """Dimensions of the compressor (spec §1.7). Pixels, tokens and widths as read from config.
+
+    ``grid`` is the side of the 2×2-mixed patch map; a frame gives grid² tokens of width
+    ``features``; ``slots`` = pooled tokens per frame (4); ``pixels`` = side of the squashed frame.
+    """
+
+    pixels: int
+    grid: int
+    features: int
+    cls: int
+    slots: int
+    hidden: int
+    vocab: int
+    max_positions: int
+
+
+@dataclass(frozen=True)
+class AudioSpec:
+    """Dimensions of the audio model (spec §1.2) and the ids its prompts need."""
+
+    max_samples: int
+    min_samples: int
+    hop: int
+    hidden: int
+    vocab: int
+    max_positions: int
+    eos_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ReasonerSpec:
+    """Dimensions of the reasoner (spec §1.3, §1.4) and the ids its prompts need.
+
+    ``pixels`` = side of a tile, ``grid`` = tokens per tile side after 2×2 mixing.
+    """
+
+    pixels: int
+    grid: int
+    hidden: int
+    vocab: int
+    max_positions: int
+    bos_id: int
+    stop_ids: tuple[int, ...]
+    max_new_tokens: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The whole record of one engine pack.
+
+    Attributes:
+        fingerprint: backend versions, device name, compute capability, CPU features of the build.
+        source: sha256 of each checkpoint file read, keyed by its path in the checkpoint.
+        trained: False for seeded random weights, whose words are noise.
+    """
+
+    name: str
+    precision: str
+    trained: bool
+    builder_version: str
+    memory: MemorySpec
+    audio: AudioSpec
+    reasoner: ReasonerSpec
+    engines: Mapping[str, EngineInfo]
+    tables: Mapping[str, TableInfo]
+    tokenizers: Mapping[str, TokenizerInfo]
+    source: Mapping[str, str]
+    fingerprint: Mapping[str, Any]
+    build: Mapping[str, Any] = field(default_factory=dict)
+    family: str = FAMILY
+    format_version: int = FORMAT_VERSION
+
+    def all_files(self) -> list[FileRecord]:
+        """Every file the pack consists of, the manifest itself left out."""
+        files = [f for e in self.engines.values() for f in e.files]
+        for table in self.tables.values():
+            files.append(table.file)
+            if table.scales is not None:
+                files.append(table.scales)
+        files.extend(t.file for t in self.tokenizers.values())
+        return files
+
+
+def to_json(manifest: Manifest) -> str:
+    """Serialize with sorted keys, so that equal manifests are equal bytes."""
+    return json.dumps(dataclasses.asdict(manifest), indent=1, sort_keys=True) + "\n"
+
+
+def from_json(text: str, *, pack: Path) -> Manifest:
+    """Parse and check a manifest.
+
+    Raises:
+        PackError: not JSON, another format version or family, or a missing or odd field.
+    """
+    where = str(pack / MANIFEST_NAME)
+    mend = REBUILD.format(pack=pack)
+    try:
+        raw = json.loads(text)
+    except json.JSONDecodeError as e:
+        raise PackError(f"is not JSON ({e.msg}, line {e.lineno})", where=where, mend=mend) from e
+    if not isinstance(raw, dict):
+        raise PackError("is not a JSON object", where=where, mend=mend)
+    version = raw.get("format_version")
+    if version != FORMAT_VERSION:
+        raise PackError(
+            f"has format version {version}, this program reads {FORMAT_VERSION}",
+            where=where,
+            mend=mend,
+        )
+    if raw.get("family") != FAMILY:
+        raise PackError(
+            f"is of family {raw.get('family')!r}, expected {FAMILY!r}", where=where, mend=mend
+        )
+    try:
+        return Manifest(
+            name=str(raw["name"]),
+            precision=str(raw["precision"]),
+            trained=bool(raw["trained"]),
+            builder_version=str(raw["builder_version"]),
+            memory=MemorySpec(**raw["memory"]),
+            audio=AudioSpec(**{**raw["audio"], "eos_ids": tuple(raw["audio"]["eos_ids"])}),
+            reasoner=ReasonerSpec(
+                **{**raw["reasoner"], "stop_ids": tuple(raw["reasoner"]["stop_ids"])}
+            ),
+            engines={k: _engine(v) for k, v in raw["engines"].items()},
+            tables={k: _table(v) for k, v in raw["tables"].items()},
+            tokenizers={
+                k: TokenizerInfo(**{**v, "file": FileRecord(**v["file"])})
+                for k, v in raw["tokenizers"].items()
+            },
+            source=dict(raw["source"]),
+            fingerprint=dict(raw["fingerprint"]),
+            build=dict(raw["build"]),
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as e:
+        raise PackError(f"has a missing or odd field ({e})", where=where, mend=mend) from e
+
+
+def _engine(raw: dict[str, Any]) -> EngineInfo:
+    return EngineInfo(
+        **{
+            **raw,
+            "files": tuple(FileRecord(**f) for f in raw["files"]),
+            "inputs": tuple(_tensor(t) for t in raw["inputs"]),
+            "outputs": tuple(_tensor(t) for t in raw["outputs"]),
+            "kv": None if raw["kv"] is None else KvInfo(**raw["kv"]),
+        }
+    )
+
+
+def _tensor(raw: dict[str, Any]) -> TensorInfo:
+    return TensorInfo(raw["name"], raw["dtype"], tuple(raw["shape"]))
+
+
+def _table(raw: dict[str, Any]) -> TableInfo:
+    scales = raw["scales"]
+    return TableInfo(
+        **{
+            **raw,
+            "file": FileRecord(**raw["file"]),
+            "scales": None if scales is None else FileRecord(**scales),
+        }
+    )

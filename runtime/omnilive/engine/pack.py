@@ -1,0 +1,239 @@
+"""An engine pack opened for use: checked once, then engines, tables and tokenizers on demand.
+
+The one door from the files of a pack to the stages; it never knows what a model means.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import numpy as np
+
+from omnilive.engine.architecture import DECODER_NAMES, faults
+from omnilive.engine.backends import backend
+from omnilive.engine.config import EngineConfig
+from omnilive.engine.files import check_files
+from omnilive.engine.interface import Decoder, Engine, Table, Tokenizer
+from omnilive.engine.manifest import (
+    ENGINE_NAMES,
+    MANIFEST_NAME,
+    REBUILD,
+    TABLE_NAMES,
+    TOKENIZER_NAMES,
+    EngineInfo,
+    Manifest,
+    from_json,
+)
+from omnilive.engine.tables import MappedTable
+from omnilive.engine.tokenizers import open_tokenizer
+from omnilive.errors import EngineError, PackError
+
+CALIBRATION_NAME = "calibration.json"
+_WARM_ARENA_TOKENS = 4
+
+T = TypeVar("T")
+
+
+def open_pack(
+    path: Path,
+    *,
+    threads: int = 0,
+    verify_hashes: bool = True,
+    allow_inaccurate: bool = False,
+    config: EngineConfig | None = None,
+) -> EnginePack:
+    """Check the pack at ``path`` and open it; engines load on first use.
+
+    Args:
+        path: the pack's folder.
+        threads: threads per engine, 0 for all cores; overrides ``config.threads`` when given.
+        verify_hashes: read every file and compare its sha256, not only its size.
+        allow_inaccurate: open a pack whose accuracy record missed its tolerance.
+        config: further session settings.
+
+    Raises:
+        PackError: the folder is no pack, is incomplete, was changed, is of another format or
+            architecture, needs a backend this runtime lacks, or missed its accuracy.
+        SetupError: a backend is known but not installed.
+        ConfigError: ``threads`` is out of range.
+    """
+    settings = config or EngineConfig()
+    if threads:
+        settings = dataclasses.replace(settings, threads=threads)
+    settings.validate()
+    manifest = _read_manifest(path)
+    for where, what in faults(manifest):
+        raise PackError(what, where=f"{path}: {where}", mend=REBUILD.format(pack=path))
+    for name in ENGINE_NAMES:
+        backend(manifest.engines[name].backend)
+    check_files(manifest.all_files(), path, verify_hashes=verify_hashes)
+    if not allow_inaccurate:
+        for name in ENGINE_NAMES:
+            _check_accuracy(manifest.engines[name], path)
+    return EnginePack(path, manifest, settings, _read_calibration(path))
+
+
+class EnginePack:
+    """The loaded parts of one pack. Thread-safe: each part loads once, whoever asks first."""
+
+    def __init__(
+        self,
+        path: Path,
+        manifest: Manifest,
+        config: EngineConfig,
+        calibration: Mapping[str, float],
+    ) -> None:
+        """Hold a checked manifest; use ``open_pack``."""
+        self.path = path
+        self.manifest = manifest
+        self.calibration: Mapping[str, float] = MappingProxyType(dict(calibration))
+        self._config = config
+        self._closed = False
+        self._loaded: dict[str, Any] = {}
+        names = (*ENGINE_NAMES, *TABLE_NAMES, *TOKENIZER_NAMES)
+        self._locks = {name: threading.Lock() for name in names}
+
+    def engine(self, name: str) -> Engine:
+        """The stateless engine ``name``. Raises EngineError for a decoder or unknown name."""
+        info = self._info(name, decoder=False)
+        module = backend(info.backend)
+        return self._once(name, lambda: module.load_engine(info, self.path, self._config))
+
+    def decoder(self, name: str) -> Decoder:
+        """The decoder ``name``. Raises EngineError for a stateless engine or unknown name."""
+        info = self._info(name, decoder=True)
+        module = backend(info.backend)
+        return self._once(name, lambda: module.load_decoder(info, self.path, self._config))
+
+    def table(self, name: str) -> Table:
+        """The embedding table ``name``, one of TABLE_NAMES."""
+        if name not in TABLE_NAMES:
+            raise self._unknown("table", name, TABLE_NAMES)
+        return self._once(name, lambda: MappedTable(self.manifest.tables[name], self.path))
+
+    def tokenizer(self, name: str) -> Tokenizer:
+        """The tokenizer ``name``, one of TOKENIZER_NAMES."""
+        if name not in TOKENIZER_NAMES:
+            raise self._unknown("tokenizer", name, TOKENIZER_NAMES)
+        return self._once(name, lambda: open_tokenizer(self.manifest.tokenizers[name], self.path))
+
+    def warm_up(self) -> None:
+        """Load everything and run each engine once on its smallest input.
+
+        Weights are read and repacked here instead of inside the first answer.
+        """
+        for name in TABLE_NAMES:
+            self.table(name)
+        for name in TOKENIZER_NAMES:
+            self.tokenizer(name)
+        for name in ENGINE_NAMES:
+            if name in DECODER_NAMES:
+                self._warm_decoder(name)
+            else:
+                self.engine(name).run(self._smallest_feeds(self.manifest.engines[name]))
+
+    def close(self) -> None:
+        """Let go of every engine; asking for a part afterwards raises EngineError."""
+        self._closed = True
+        self._loaded.clear()
+
+    def _warm_decoder(self, name: str) -> None:
+        decoder = self.decoder(name)
+        info = self.manifest.engines[name]
+        width = next(t.shape[-1] for t in info.inputs if t.name == "inputs_embeds")
+        arena = decoder.new_arena(_WARM_ARENA_TOKENS)
+        append = decoder.hidden if info.outputs[0].name == "hidden" else decoder.logits
+        # A prompt block, then a decode step: backends take different kernels for them.
+        for tokens in (_WARM_ARENA_TOKENS - 1, 1):
+            append(arena, np.zeros((tokens, int(width)), np.float32))
+
+    def _smallest_feeds(self, info: EngineInfo) -> dict[str, Any]:
+        smallest = self.manifest.audio.min_samples if info.name == "aud_enc" else 1
+        return {
+            t.name: np.zeros(
+                [size if isinstance(size, int) else smallest for size in t.shape], t.dtype
+            )
+            for t in info.inputs
+        }
+
+    def _once(self, name: str, load: Callable[[], T]) -> T:
+        with self._locks[name]:
+            if self._closed:
+                raise EngineError(
+                    "is closed", where=f"engine pack {self.path}", mend="Open it again."
+                )
+            if name not in self._loaded:
+                self._loaded[name] = load()
+            found: T = self._loaded[name]
+            return found
+
+    def _info(self, name: str, *, decoder: bool) -> EngineInfo:
+        names = tuple(n for n in ENGINE_NAMES if (n in DECODER_NAMES) == decoder)
+        if name not in names:
+            raise self._unknown("decoder" if decoder else "stateless engine", name, names)
+        return self.manifest.engines[name]
+
+    def _unknown(self, kind: str, name: str, names: tuple[str, ...]) -> EngineError:
+        return EngineError(
+            f"has no {kind} {name!r}",
+            where=f"engine pack {self.path}",
+            mend=f"Ask for one of {', '.join(names)}.",
+        )
+
+
+def _read_manifest(path: Path) -> Manifest:
+    file = path / MANIFEST_NAME
+    mend = f"Name the folder of an engine pack, or build one. {REBUILD.format(pack=path)}"
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError as e:
+        what = "has no manifest.json" if path.is_dir() else "is not a folder"
+        raise PackError(f"{what}, so it is no engine pack", where=str(path), mend=mend) from e
+    except (OSError, UnicodeDecodeError) as e:
+        raise PackError(f"cannot be read ({e})", where=str(file), mend=mend) from e
+    return from_json(text, pack=path)
+
+
+def _check_accuracy(engine: EngineInfo, path: Path) -> None:
+    """Refuse an engine that was measured and found too far from its source."""
+    if engine.accuracy is None or engine.accuracy.get("passed") is True:
+        return
+    measures = ", ".join(
+        f"{key} {value:.3g}"
+        for key, value in sorted(engine.accuracy.items())
+        if isinstance(value, float)
+    )
+    raise PackError(
+        f"missed its accuracy tolerance when it was built ({measures or 'no measures'})",
+        where=f"{path}: engine {engine.name}",
+        mend=f"Use a higher precision, or allow inaccurate packs. {REBUILD.format(pack=path)}",
+    )
+
+
+def _read_calibration(path: Path) -> dict[str, float]:
+    """Values measured after the build, empty when never calibrated."""
+    file = path / CALIBRATION_NAME
+    mend = "Delete the file, or write it again: omnilive calibrate."
+    try:
+        raw = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as e:
+        raise PackError(f"cannot be read ({e})", where=str(file), mend=mend) from e
+    if not isinstance(raw, dict):
+        raise PackError("is not a JSON object", where=str(file), mend=mend)
+    # ``source…`` says in words what was measured: for people, not for the stages.
+    values = {k: v for k, v in raw.items() if not k.startswith("source")}
+    if not all(
+        isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v)
+        for v in values.values()
+    ):
+        raise PackError("holds values that are not finite numbers", where=str(file), mend=mend)
+    return {k: float(v) for k, v in values.items()}

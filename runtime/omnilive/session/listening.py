@@ -1,0 +1,168 @@
+"""Listening: audio becomes utterances, utterances become words. It never judges the words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from omnilive import events
+from omnilive.eventlog import EventLog
+from omnilive.lanes import Finished, Job, Lane, Lanes, Work
+from omnilive.perception import endpoint
+from omnilive.perception.audio_model import AudioModel, SoundClass, Transcript
+from omnilive.perception.endpoint import Endpointer, Utterance
+from omnilive.perception.language import detect_language, question_text
+from omnilive.session.costs import VirtualCostConfig
+from omnilive.session.generations import Generations
+from omnilive.session.watching import MemorySnapshot
+from omnilive.sources.types import Pcm, samples_to_us
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """What somebody said.
+
+    Attributes:
+        text: the words, with the background sound's prefix (spec §3.2).
+        at_start, at_end: memory as it was when the speech began and ended.
+    """
+
+    utterance: int
+    generation: int
+    text: str
+    language: str
+    at_start: MemorySnapshot
+    at_end: MemorySnapshot
+
+
+class Listening:
+    """Feeds the endpointer and the audio model. Everything but the engine work is on the loop."""
+
+    def __init__(
+        self,
+        endpointer: Endpointer,
+        audio: AudioModel,
+        generations: Generations,
+        snapshot: Callable[[], MemorySnapshot],
+        on_heard: Callable[[Heard], None],
+        lanes: Lanes,
+        log: EventLog,
+        costs: VirtualCostConfig,
+    ) -> None:
+        self._endpointer = endpointer
+        self._audio = audio
+        self._generations = generations
+        self._take_snapshot = snapshot
+        self._on_heard = on_heard
+        self._lanes = lanes
+        self._log = log
+        self._costs = costs
+        self._at_start = snapshot()
+        self._sound: SoundClass | None = None
+        self._earlier_parts: list[str] = []
+        self.utterances = 0
+
+    def on_pcm(self, pcm: Pcm) -> None:
+        """Take one block of audio."""
+        self._handle(self._endpointer.push(pcm))
+
+    def finish(self) -> None:
+        """The stream is over: an open utterance ends here."""
+        self._handle(self._endpointer.finish(self._lanes.now_us()))
+
+    def _handle(self, heard: list[endpoint.EndpointEvent]) -> None:
+        for event in heard:
+            if isinstance(event, endpoint.SpeechStarted):
+                self._on_started(event)
+            elif isinstance(event, endpoint.SpeechContinued):
+                generation = self._generations.advance()
+                self._log.emit(events.SpeechContinued(event.index, generation))
+            else:
+                self._on_ended(event.utterance)
+
+    def _on_started(self, event: endpoint.SpeechStarted) -> None:
+        generation = self._generations.advance()
+        self.utterances += 1
+        self._at_start = self._take_snapshot()
+        self._sound = None
+        self._earlier_parts = []
+        self._log.emit(events.SpeechStarted(event.index, generation, event.onset_us))
+
+        def classify() -> Work[SoundClass]:
+            sound = self._audio.classify(event.background)
+            return Work(sound, self._cost_us(len(event.background), sound))
+
+        def classified(finished: Finished[SoundClass]) -> None:
+            self._sound = finished.value
+            self._log.emit(
+                events.SoundClassified(event.index, generation, finished.value.label),
+                wall_us=finished.wall_us,
+                stage="classify",
+            )
+
+        self._lanes.submit(Job(Lane.LISTEN, classify, classified))
+
+    def _on_ended(self, utterance: Utterance) -> None:
+        generation = self._generations.current
+        self._log.emit(
+            events.SpeechEnded(
+                utterance.index,
+                generation,
+                utterance.start_us,
+                utterance.end_us,
+                len(utterance.samples),
+                utterance.is_split,
+            )
+        )
+        at_start, at_end = self._at_start, self._take_snapshot()
+
+        def transcribe() -> Work[Transcript]:
+            transcript = self._audio.transcribe(utterance.samples)
+            return Work(transcript, self._cost_us(len(utterance.samples), transcript))
+
+        def transcribed(finished: Finished[Transcript]) -> None:
+            transcript = finished.value
+            self._log.emit(
+                events.Transcribed(
+                    utterance.index,
+                    generation,
+                    transcript.text,
+                    transcript.language,
+                    typed=False,
+                    tokens=transcript.tokens,
+                ),
+                wall_us=finished.wall_us,
+                stage="transcribe",
+            )
+            parts = [*self._earlier_parts, transcript.text]
+            if utterance.is_split:
+                self._earlier_parts = parts
+            else:
+                words = " ".join(part for part in parts if part)
+                self._hear(utterance.index, generation, words, at_start, at_end)
+
+        self._lanes.submit(Job(Lane.LISTEN, transcribe, transcribed, generation=generation))
+
+    def _hear(
+        self,
+        utterance: int,
+        generation: int,
+        words: str,
+        at_start: MemorySnapshot,
+        at_end: MemorySnapshot,
+    ) -> None:
+        """Hand the words of all parts over."""
+        if not words:
+            self._log.emit(events.Unanswered(utterance, generation, "no_words"))
+            return
+        language = detect_language(words)
+        text = question_text(Transcript(words, language, 0, 0), self._sound)
+        self._on_heard(Heard(utterance, generation, text, language, at_start, at_end))
+
+    def _cost_us(self, samples: int, result: SoundClass | Transcript) -> int:
+        costs = self._costs
+        return (
+            samples_to_us(samples) * costs.audio_encode_us_per_s // 1_000_000
+            + result.prompt_tokens * costs.audio_prefill_token_us
+            + result.tokens * costs.audio_decode_step_us
+        )
