@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ def calibrate(pack_path: str, videos: Sequence[tuple[str, str]]) -> int:
         OmniLiveError: a pack, video or truth file that cannot be used.
     """
     files = [(Path(video), Path(truth)) for video, truth in videos]
-    with open_pack(Path(pack_path)) as pack:
+    with contextlib.closing(open_pack(Path(pack_path))) as pack:
         calibration = calibrate_files(pack, files, SourceConfig())
         path = write_calibration(pack.path, calibration, source=f"{len(videos)} labelled videos")
     print(

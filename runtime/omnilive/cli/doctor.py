@@ -5,6 +5,7 @@ Each check is a function that returns findings; it never changes anything.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes.util
 import importlib
 import importlib.metadata
@@ -202,7 +203,7 @@ def _pack(path: Path) -> list[Finding]:
     from omnilive.engine.pack import open_pack
 
     try:
-        with open_pack(path) as pack:
+        with contextlib.closing(open_pack(path)) as pack:
             manifest = pack.manifest
             megabytes = sum(f.bytes for f in manifest.all_files()) / 1e6
             fact = f"{manifest.name}, {manifest.precision}, {megabytes:.1f} MB, files match"

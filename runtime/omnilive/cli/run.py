@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -58,10 +59,11 @@ def run(
     questions = tuple(parse_ask(a) for a in asks)
     config = load_config(preset, Path(config_file) if config_file else None)
     folder = Path(out)
-    with (
-        open_pack(Path(pack_path), config=config.engine, allow_inaccurate=allow_inaccurate) as pack,
-        open_media(source_path, config.source) as source,
-    ):
+    with contextlib.ExitStack() as stack:
+        pack = open_pack(Path(pack_path), config=config.engine, allow_inaccurate=allow_inaccurate)
+        stack.callback(pack.close)
+        source = open_media(source_path, config.source)
+        stack.callback(source.close)
         if realtime:
             pack.warm_up()
         with make_view(Console(), pack.manifest, source.info, folder) as view:
