@@ -90,6 +90,13 @@ class RuntimeConfig:
         """Raises ConfigError for the first value outside its range."""
         for section in dataclasses.fields(self):
             getattr(self, section.name).validate()
+        if self.store.max_short_term_clips < self.long_term.max_clips:
+            raise ConfigError(
+                f"is {self.store.max_short_term_clips}, fewer than long_term.max_clips "
+                f"({self.long_term.max_clips}), which are integrated from them",
+                where="store.max_short_term_clips",
+                mend="Raise it or lower long_term.max_clips.",
+            )
 
 
 def load_config(preset: str, file: Path | None = None) -> RuntimeConfig:
@@ -112,13 +119,14 @@ def load_config(preset: str, file: Path | None = None) -> RuntimeConfig:
 
 def _read_toml(file: Path) -> Mapping[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        parsed: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as e:
         raise ConfigError(
             f"cannot be read ({e.strerror})", where=str(file), mend="Check the path."
         ) from e
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
         raise ConfigError(f"is not TOML ({e})", where=str(file), mend="Correct that line.") from e
+    return parsed
 
 
 def _changed(config: RuntimeConfig, changes: Mapping[str, Any], *, where: str) -> RuntimeConfig:
@@ -150,15 +158,19 @@ def _section(section: Any, values: Mapping[str, Any], *, where: str) -> Any:
 
 
 def _typed(current: Any, value: Any, *, where: str) -> Any:
-    """``value``, if it is of the kind that ``current`` is; an int serves where a float is meant."""
-    if isinstance(current, float) and type(value) is int:
+    """``value``, if it is of the kind that ``current`` is.
+
+    An int serves where a float is meant; a value that is unset by default is a number.
+    """
+    if type(value) is int and (current is None or isinstance(current, float)):
         return float(value)
     if isinstance(current, tuple) and isinstance(value, list):
         return tuple(value)
-    if current is not None and type(value) is not type(current):
+    expected = float if current is None else type(current)
+    if type(value) is not expected:
         raise ConfigError(
             f"is {value!r}, a {type(value).__name__}",
             where=where,
-            mend=f"Use a {type(current).__name__}.",
+            mend=f"Use a {expected.__name__}.",
         )
     return value

@@ -44,8 +44,8 @@ class EventLog:
         self._folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._events: TextIO = (folder / EVENTS_NAME).open("w", encoding="utf-8")
-            self._timings: TextIO = (folder / TIMINGS_NAME).open("w", encoding="utf-8")
+            self._events = _open(folder / EVENTS_NAME)
+            self._timings = _open(folder / TIMINGS_NAME)
         except OSError as e:
             raise output_error(e, folder) from e
 
@@ -60,11 +60,15 @@ class EventLog:
         at_us = self._clock.now_us()
         self._write(self._events, EVENTS_NAME, to_json(event_id, at_us, event))
         if wall_us is not None:
-            timing = {"event": event_id, "stage": stage or event.kind, "wall_us": wall_us}
-            self._write(self._timings, TIMINGS_NAME, json.dumps(timing, separators=(",", ":")))
+            self.time(event_id, stage or event.kind, wall_us)
         for listener in self._listeners:
             listener(event_id, at_us, event)
         return event_id
+
+    def time(self, event_id: int, stage: str, wall_us: int) -> None:
+        """Log the measured time of one stage that led to an event already logged."""
+        timing = {"event": event_id, "stage": stage, "wall_us": wall_us}
+        self._write(self._timings, TIMINGS_NAME, json.dumps(timing, separators=(",", ":")))
 
     def close(self) -> None:
         """Close both files."""
@@ -91,3 +95,8 @@ class EventLog:
             file.flush()
         except OSError as e:
             raise output_error(e, self._folder / name) from e
+
+
+def _open(path: Path) -> TextIO:
+    """A name that is no valid Unicode must not end a run: what cannot be encoded is escaped."""
+    return path.open("w", encoding="utf-8", errors="backslashreplace")

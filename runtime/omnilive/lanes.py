@@ -24,7 +24,7 @@ from typing import Any, Generic, TypeVar
 
 from omnilive.clock import MonotonicClock, VirtualClock
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 class Lane(enum.Enum):
@@ -38,18 +38,18 @@ class Lane(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Work(Generic[T]):
+class Work(Generic[T_co]):
     """What a job's function returns: its value, and the virtual time the job took."""
 
-    value: T
+    value: T_co
     cost_us: int
 
 
 @dataclass(frozen=True)
-class Finished(Generic[T]):
+class Finished(Generic[T_co]):
     """What ``done`` receives: the value, and the measured wall time of the job."""
 
-    value: T
+    value: T_co
     wall_us: int
 
 
@@ -103,6 +103,9 @@ class Lanes:
     def now_us(self) -> int:
         """Stream time, microseconds."""
         raise NotImplementedError
+
+    def start(self) -> None:
+        """Make this moment the beginning of stream time."""
 
     def run(self) -> None:
         """Run timers and jobs until there are none."""
@@ -244,8 +247,12 @@ class ThreadLanes(Lanes):
             thread.start()
 
     def now_us(self) -> int:
-        """Wall time since the lanes were made, microseconds."""
+        """Wall time since ``start``, microseconds."""
         return self._clock.now_us()
+
+    def start(self) -> None:
+        """Make this moment the beginning of stream time."""
+        self._clock = MonotonicClock()
 
     def run(self) -> None:
         """Run until there is neither a timer nor a running job."""

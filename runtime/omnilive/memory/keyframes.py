@@ -125,6 +125,21 @@ class KeyframeStore:
             # A file damaged from outside is as good as evicted.
             return None
 
+    def clear(self) -> None:
+        """Delete every keyframe: a new stream begins at time 0 again.
+
+        Raises:
+            OutputError: one could not be deleted.
+        """
+        with self._lock:
+            try:
+                for key in tuple(self._sizes):
+                    self._path(key).unlink(missing_ok=True)
+                    self._forget(key)
+            except OSError as e:
+                raise self._error(e, self._folder) from e
+            self._newest_us = 0
+
     def _path(self, key: str) -> Path:
         return self._folder / f"{key}.jpg"
 

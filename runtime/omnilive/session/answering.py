@@ -77,6 +77,7 @@ class _Speaking:
     splitter: SentenceSplitter
     text: str = ""
     tokens: int = 0
+    prefill_wall_us: int = 0
     finished: bool = False
     unspoken: int = 0
 
@@ -193,16 +194,20 @@ class Answerer:
             self._log.emit(value, wall_us=finished.wall_us, stage="evidence")
         elif isinstance(value, AnswerToken):
             self._on_token(speaking, value, finished.wall_us)
+        else:
+            speaking.prefill_wall_us += finished.wall_us
 
     def _on_token(self, speaking: _Speaking, token: AnswerToken, wall_us: int) -> None:
         question = speaking.question
         ids = (question.utterance, question.generation)
         if token.reason != "stop":
-            self._log.emit(
+            event_id = self._log.emit(
                 events.TokenDecoded(*ids, speaking.tokens, token.text_delta),
                 wall_us=wall_us,
                 stage="decode",
             )
+            if speaking.tokens == 0:
+                self._log.time(event_id, "prefill", speaking.prefill_wall_us)
             speaking.tokens += 1
         speaking.text += token.text_delta
         sentences = speaking.splitter.push(token.text_delta)

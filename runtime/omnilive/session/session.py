@@ -88,6 +88,7 @@ class Session:
         self._duration_us = 0
 
         keyframes = KeyframeStore(folder / KEYFRAMES_FOLDER, config.keyframes)
+        keyframes.clear()  # the log beside them is written anew, too
         store = MemoryStore(config.store)
         long_term = LongTermMemory(pack, config.long_term, clip_max=config.segmentation.clip_max)
         endpointer = Endpointer(config.vad, SileroVad())
@@ -163,6 +164,7 @@ class Session:
             OmniLiveError: from any stage; what was written until then stays.
         """
         manifest = self._pack.manifest
+        self._lanes.start()
         self._log.emit(
             events.SessionStarted(
                 events.SCHEMA_VERSION,

@@ -1,0 +1,170 @@
+"""Keyframes: JPEG files under a byte and age quota, oldest out first, nothing written is lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from omnilive.errors import ConfigError, OutputError
+from omnilive.memory.config import KeyframeConfig
+from omnilive.memory.keyframes import KeyframeStore, scaled_size
+
+SECOND = 1_000_000
+
+
+def picture(seed=0, size=(48, 64)):
+    """Noise: the JPEG of it is about as large as the picture."""
+    return np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+
+
+def smooth(size=(48, 64)):
+    y, x = np.mgrid[0 : size[0], 0 : size[1]]
+    return np.stack([y * 2, x * 2, y + x], axis=-1).astype(np.uint8)
+
+
+def on_disk(folder):
+    return sum(p.stat().st_size for p in folder.iterdir())
+
+
+def test_a_kept_frame_comes_back_as_the_picture_it_was(tmp_path):
+    store = KeyframeStore(tmp_path, KeyframeConfig())
+    key = store.put(5 * SECOND, smooth())
+    got = store.get(key)
+    assert got.dtype == np.uint8 and got.shape == (48, 64, 3)
+    assert np.abs(got.astype(int) - smooth()).mean() < 2
+    assert store.get("kf-of-another-run") is None
+
+
+def test_large_frames_are_scaled_to_the_longest_side_at_the_same_aspect(tmp_path):
+    store = KeyframeStore(tmp_path, KeyframeConfig(max_side=64))
+    assert store.get(store.put(0, smooth((90, 160)))).shape == (36, 64, 3)
+    assert store.get(store.put(1, smooth((160, 90)))).shape == (64, 36, 3)
+    assert store.get(store.put(2, smooth((20, 30)))).shape == (20, 30, 3)
+
+
+@given(st.integers(1, 4000), st.integers(1, 4000), st.integers(32, 8192))
+def test_scaling_keeps_the_aspect_and_never_enlarges(width, height, max_side):
+    w, h = scaled_size(width, height, max_side)
+    assert 1 <= w <= min(width, max_side) and 1 <= h <= min(height, max_side)
+    scale = min(1, max_side / max(width, height))
+    assert abs(w - width * scale) <= 1 and abs(h - height * scale) <= 1
+
+
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.tuples(st.integers(1, 50), st.integers(8, 96)), max_size=40), st.integers(1, 99))
+def test_after_every_put_the_quota_and_the_age_hold_and_the_newest_remain(
+    tmp_path_factory, frames, max_age_s
+):
+    folder = tmp_path_factory.mktemp("keyframes")
+    store = KeyframeStore(folder, KeyframeConfig(quota_bytes=2**16, max_age_s=max_age_s))
+    pts, keys = 0, []
+    for seconds, side in frames:
+        pts += seconds * SECOND
+        keys.append((pts, store.put(pts, picture(pts, (side, side)))))
+        assert store.bytes_kept == on_disk(folder) <= 2**16
+        kept = [store.get(key) is not None for _, key in keys]
+        assert kept == sorted(kept)
+        ages = [pts - at for (at, _), k in zip(keys, kept, strict=True) if k]
+        assert max(ages) <= max_age_s * SECOND
+    assert len(store) == len(list(folder.iterdir()))
+
+
+def test_the_oldest_go_first_when_the_quota_is_full(tmp_path):
+    store = KeyframeStore(tmp_path, KeyframeConfig(quota_bytes=2**16))
+    keys = [store.put(i * SECOND, picture(i, (100, 100))) for i in range(10)]
+    kept = [k for k in keys if store.get(k) is not None]
+    assert 1 < len(kept) < 10
+    assert kept == keys[-len(kept) :]
+
+
+def test_a_picture_larger_than_the_quota_is_evicted_at_once(tmp_path):
+    store = KeyframeStore(tmp_path, KeyframeConfig(quota_bytes=2**16))
+    assert store.get(store.put(0, picture(0, (600, 600)))) is None
+    assert on_disk(tmp_path) == 0
+
+
+def test_a_frame_of_the_same_time_replaces_the_old_one(tmp_path):
+    store = KeyframeStore(tmp_path, KeyframeConfig())
+    assert store.put(7, picture()) == store.put(7, smooth())
+    assert len(store) == 1
+    assert store.bytes_kept == on_disk(tmp_path)
+
+
+def test_keyframes_of_an_earlier_run_count_as_the_oldest(tmp_path):
+    config = KeyframeConfig(quota_bytes=2**16)
+    first = KeyframeStore(tmp_path, config)
+    old = [first.put(i * SECOND, picture(i, (150, 150))) for i in range(3)]
+    (tmp_path / "kf-1.jpg.part").write_bytes(b"cut short")
+    (tmp_path / "notes.txt").write_text("not a keyframe")
+    second = KeyframeStore(tmp_path, config)
+    assert second.bytes_kept == first.bytes_kept
+    assert second.get(old[0]) is not None
+    new = [second.put((10 + i) * SECOND, picture(9 + i, (150, 150))) for i in range(2)]
+    assert all(second.get(k) is not None for k in new)
+    assert second.get(old[0]) is None
+    assert not list(tmp_path.glob("*.part"))
+    assert (tmp_path / "notes.txt").exists()
+
+
+def test_a_full_disk_is_told_and_loses_nothing(tmp_path, monkeypatch):
+    store = KeyframeStore(tmp_path, KeyframeConfig())
+    key = store.put(0, smooth())
+
+    def full(path, data):
+        with open(path, "wb") as file:
+            file.write(data[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match=r"No space left.*1 keyframes already there are kept"):
+        store.put(SECOND, smooth())
+    monkeypatch.undo()
+    assert [p.name for p in tmp_path.iterdir()] == [f"{key}.jpg"]
+    assert store.get(key) is not None
+    assert store.get(store.put(SECOND, smooth())) is not None
+
+
+def test_a_keyframe_removed_or_damaged_from_outside_reads_as_gone(tmp_path):
+    store = KeyframeStore(tmp_path, KeyframeConfig())
+    removed, damaged, cut = (store.put(i, smooth()) for i in range(3))
+    (tmp_path / f"{removed}.jpg").unlink()
+    (tmp_path / f"{damaged}.jpg").write_bytes(b"not a picture")
+    os.truncate(tmp_path / f"{cut}.jpg", 300)
+    assert [store.get(k) for k in (removed, damaged, cut)] == [None] * 3
+
+
+def test_a_folder_that_cannot_be_made_is_an_output_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="file"):
+        KeyframeStore(tmp_path / "file" / "keyframes", KeyframeConfig())
+
+
+def test_an_array_that_is_no_frame_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="uint8"):
+        KeyframeStore(tmp_path, KeyframeConfig()).put(0, np.zeros((4, 4), np.uint8))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"quota_bytes": 0}, {"max_age_s": 0.0}, {"max_side": 1}, {"quality": 100}]
+)
+def test_a_keyframe_setting_out_of_range_is_named(changes):
+    with pytest.raises(ConfigError, match=rf"keyframes\.{next(iter(changes))}"):
+        KeyframeConfig(**changes).validate()
+
+
+def test_a_cleared_store_is_empty_on_disk_too_and_starts_over(tmp_path):
+    store = KeyframeStore(tmp_path, KeyframeConfig(max_age_s=10.0))
+    late = store.put(500 * SECOND, smooth())
+    store.clear()
+    assert (len(store), store.bytes_kept, store.get(late)) == (0, 0, None)
+    assert not list(tmp_path.iterdir())
+    # The time before does not make a new stream's first frames too old.
+    assert store.get(store.put(0, smooth())) is not None
