@@ -48,13 +48,19 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "evidence": {"current_frames": 0},
         "retrieval": {"rule": "softmax_threshold"},
         "vad": {"endpoint_silence_ms": 800},
-        "prompt": {"answer_prefix": "The answer is"},
+        "budget": {"transform": "video"},
+        "prompt": {
+            "system_prompt_en": "",
+            "system_prompt_zh": "",
+            "answer_prefix": "The answer is",
+        },
     },
     "demo-compat": {
         "turn": {"order": "ground_first", "snapshot": "speech_end"},
         "evidence": {"frame_rule": "demo_pair", "current_frames": 0, "memory_tokens": False},
         "retrieval": {"rule": "earliest_above"},
         "vad": {"endpoint_silence_ms": 800, "pre_roll_ms": 128},
+        "prompt": {"question_template": "{question}"},
         "sampling": {"temperature": 0.1, "top_k": 50, "top_p": 0.8},
     },
 }

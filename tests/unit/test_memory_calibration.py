@@ -149,3 +149,10 @@ def test_a_full_disk_keeps_the_old_calibration(tmp_path, monkeypatch):
         write_calibration(tmp_path, FOUND, "other films")
     assert [p.name for p in tmp_path.iterdir()] == ["calibration.json"]
     assert (tmp_path / "calibration.json").read_bytes() == before
+
+
+def test_rows_of_another_type_are_left_out(tmp_path):
+    path = tmp_path / "truth.jsonl"
+    rows = [{"type": "scene", "room": "kitchen"}, {"type": "cut", "cut_us": 7}, {"cut_us": 9}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert read_truth(path) == [7, 9]

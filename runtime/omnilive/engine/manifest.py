@@ -121,7 +121,7 @@ class TableInfo:
 
 @dataclass(frozen=True)
 class TokenizerInfo:
-    """One tokenizer: ``kind`` is ``bpe`` (tokenizer.json) or ``sentencepiece`` (tokenizer.model)."""
+    """One tokenizer: kind ``bpe`` (tokenizer.json) or ``sentencepiece`` (tokenizer.model)."""
 
     name: str
     kind: str

@@ -138,7 +138,9 @@ def _frames(video: Path, config: SourceConfig, pts: list[int]) -> Iterator[Rgb]:
 
 
 def read_truth(path: Path) -> list[int]:
-    """Cut times in microseconds of one ``truth.jsonl``: rows {"cut_us": int}, blank lines allowed.
+    """Cut times in microseconds of one ``truth.jsonl``: rows {"cut_us": int}.
+
+    Blank lines and rows of another ``type`` than ``cut`` are left out.
 
     Raises:
         ConfigError: a file that cannot be read, or a row of another form.
@@ -152,8 +154,11 @@ def read_truth(path: Path) -> list[int]:
         if not line.strip():
             continue
         try:
-            cut = json.loads(line)["cut_us"]
-        except (ValueError, KeyError, TypeError) as e:
+            row = json.loads(line)
+            if row.get("type", "cut") != "cut":
+                continue
+            cut = row["cut_us"]
+        except (ValueError, KeyError, AttributeError) as e:
             raise ConfigError(
                 "is not a row of cuts", where=f"{path} line {number}", mend=TRUTH_ROW
             ) from e

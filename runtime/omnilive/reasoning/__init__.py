@@ -1,0 +1,1 @@
+"""From a transcript and retrieved memory to the tokens of an answer."""

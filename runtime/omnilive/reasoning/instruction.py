@@ -1,0 +1,112 @@
+"""Whether an utterance asks for an answer: one prefill, yes against no (spec §4).
+
+Never generates text: the probability is read from the logits of the next token.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+
+from omnilive.engine.interface import F32, Tokenizer
+from omnilive.engine.pack import EnginePack
+from omnilive.errors import EngineError, PackError
+from omnilive.reasoning.config import QUESTION_MARK, InstructionConfig
+from omnilive.reasoning.template import ChatTemplate
+
+YES_PIECES = ("Yes", "\u2581Yes")
+NO_PIECES = ("No", "\u2581No")
+QUESTION_MARKS = ("?", "？")
+
+
+class InstructionCheck:
+    """The yes/no question on the reasoner, with a KV arena of its own. Thread-safe.
+
+    The prompt's beginning is the same for every utterance; its KV is kept and only what differs
+    is prefilled.
+    """
+
+    def __init__(self, pack: EnginePack, config: InstructionConfig) -> None:
+        """Find the answers in the vocabulary. Raises PackError when it has no such words."""
+        config.validate()
+        self.config = config
+        spec = pack.manifest.reasoner
+        tokenizer = pack.tokenizer("reasoner")
+        self._template = ChatTemplate(tokenizer, spec.bos_id)
+        self._embeddings = pack.table("vlm_embed")
+        self._decoder = pack.decoder("vlm_lm")
+        self._yes = _answer_ids(tokenizer, YES_PIECES)
+        self._no = _answer_ids(tokenizer, NO_PIECES)
+        if set(self._yes) & set(self._no):
+            raise PackError(
+                "spells Yes and No with the same first token",
+                where="tokenizer reasoner",
+                mend="Rebuild the pack from a checkpoint whose vocabulary has both words.",
+            )
+        self._arena = self._decoder.new_arena(min(config.max_prompt_tokens, spec.max_positions))
+        self._kept: list[int] = []
+        self._lock = threading.Lock()
+
+    def prompt_ids(self, text: str) -> list[int]:
+        """Ids of the yes/no prompt about ``text``, one trailing question mark left out."""
+        asked = text.strip()
+        if asked.endswith(QUESTION_MARKS):
+            asked = asked[:-1]
+        question = self.config.template.replace(QUESTION_MARK, asked)
+        return [*self._template.head(""), *self._template.tail(question)]
+
+    def probability(self, text: str) -> float:
+        """Probability in [0, 1] that ``text`` is an instruction; 0 for nothing said.
+
+        Raises:
+            EngineError: the prompt exceeds ``instruction.max_prompt_tokens``.
+        """
+        if not text.strip():
+            return 0.0
+        ids = self.prompt_ids(text)
+        if len(ids) > self._arena.capacity:
+            raise EngineError(
+                f"an utterance of {len(ids)} prompt tokens exceeds {self._arena.capacity}",
+                where="instruction check",
+                mend="Raise instruction.max_prompt_tokens.",
+            )
+        with self._lock:
+            # At least the last token runs: its logits are the answer.
+            shared = min(_shared_prefix(ids, self._kept), len(ids) - 1)
+            self._arena.truncate(shared)
+            self._kept = ids[:shared]
+            logits = self._decoder.logits(self._arena, self._embeddings.rows(ids[shared:]))[0]
+            self._kept = ids
+        yes, no = _log_sum(logits[self._yes]), _log_sum(logits[self._no])
+        return float(1 / (1 + np.exp(np.clip(no - yes, -500, 500))))
+
+    def is_instruction(self, probability: float) -> bool:
+        """Whether an utterance of this probability is answered."""
+        return probability >= self.config.threshold
+
+
+def _answer_ids(tokenizer: Tokenizer, pieces: tuple[str, ...]) -> list[int]:
+    """Every first token an answer may have: of the bare word, and of its other spellings."""
+    found = {tokenizer.encode(pieces[0])[0]}
+    for piece in pieces:
+        try:
+            found.add(tokenizer.id_of(piece))
+        except PackError:
+            # A small vocabulary spells the word in several tokens; its first one counts.
+            continue
+    return sorted(found)
+
+
+def _shared_prefix(a: list[int], b: list[int]) -> int:
+    """Length of the beginning that both have."""
+    for index, (left, right) in enumerate(zip(a, b, strict=False)):
+        if left != right:
+            return index
+    return min(len(a), len(b))
+
+
+def _log_sum(logits: F32) -> float:
+    values = logits.astype(np.float64)
+    top = float(values.max())
+    return top + float(np.log(np.exp(values - top).sum()))

@@ -1,0 +1,215 @@
+"""Answers one prompt at a time, step by step: a cancel can land between any two steps.
+
+It never runs for an answer that a newer one has replaced, and never decides what to say it about.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+
+from omnilive.engine.interface import F32, I64
+from omnilive.engine.pack import EnginePack
+from omnilive.errors import ConfigError, EngineError
+from omnilive.reasoning.assembly import Prompt
+from omnilive.reasoning.config import ReasoningConfig, SamplingConfig
+from omnilive.reasoning.detokenizer import Detokenizer
+from omnilive.reasoning.sampling import sample
+
+STOP, LENGTH = "stop", "length"
+
+
+@dataclass(frozen=True)
+class AnswerToken:
+    """One generated token.
+
+    Attributes:
+        id: its id.
+        text_delta: text that became sure with it; never part of a character.
+        done: whether it is the last.
+        reason: empty, or why it is: ``stop`` (the model ended its turn) or ``length`` (the limit
+            of new tokens or of the context).
+    """
+
+    id: int
+    text_delta: str
+    done: bool
+    reason: str
+
+
+class Reasoner:
+    """The answering decoder with one KV arena, reused from answer to answer."""
+
+    def __init__(
+        self,
+        pack: EnginePack,
+        config: ReasoningConfig,
+        sampling: SamplingConfig | None = None,
+    ) -> None:
+        """Reserve the context. Raises ConfigError when it leaves no room for a prompt."""
+        config.validate()
+        self.sampling = sampling or SamplingConfig()
+        self.sampling.validate()
+        spec = pack.manifest.reasoner
+        self.config = dataclasses.replace(
+            config,
+            max_new_tokens=config.max_new_tokens or spec.max_new_tokens,
+            context_tokens=config.context_tokens or spec.max_positions,
+        )
+        if self.config.context_tokens > spec.max_positions:
+            raise ConfigError(
+                f"is {self.config.context_tokens}, the engine has {spec.max_positions} positions",
+                where="reasoning.context_tokens",
+                mend=f"Give at most {spec.max_positions}, or 0 for all.",
+            )
+        if self.prompt_limit < 1:
+            raise ConfigError(
+                f"is {self.config.max_new_tokens} of a context of {self.config.context_tokens}, "
+                "which leaves no room for a prompt",
+                where="reasoning.max_new_tokens",
+                mend="Lower it or raise reasoning.context_tokens.",
+            )
+        self.stop_ids = frozenset(spec.stop_ids)
+        self.tokenizer = pack.tokenizer("reasoner")
+        self.embeddings = pack.table("vlm_embed")
+        self._decoder = pack.decoder("vlm_lm")
+        self._arena = self._decoder.new_arena(self.config.context_tokens)
+        self._lock = threading.Lock()
+        self._current: Answer | None = None
+
+    @property
+    def prompt_limit(self) -> int:
+        """Tokens a prompt may have: the context minus the longest answer."""
+        return self.config.context_tokens - self.config.max_new_tokens
+
+    def begin(self, prompt: Prompt, generation: int) -> Answer:
+        """Start an answer; any older one is over.
+
+        Raises:
+            EngineError: the prompt is empty or exceeds ``prompt_limit``.
+        """
+        tokens = len(prompt.embeds)
+        if not 1 <= tokens <= self.prompt_limit:
+            raise EngineError(
+                f"cannot take a prompt of {tokens} tokens, only 1 to {self.prompt_limit}",
+                where="reasoner",
+                mend="Lower the budget's token limits or raise reasoning.context_tokens.",
+            )
+        with self._lock:
+            self._arena.truncate(0)
+            self._current = Answer(self, prompt, generation)
+            return self._current
+
+    def append(
+        self, answer: Answer, embeds: F32, *, rows: I64 | None = None, plora_rows: I64 | None = None
+    ) -> F32:
+        """``Decoder.logits`` for ``answer``, which must be the one begun last.
+
+        Raises:
+            EngineError: it is not; the arena now belongs to a newer answer.
+        """
+        with self._lock:
+            if self._current is not answer:
+                raise answer.error("was replaced by a newer answer")
+            return self._decoder.logits(self._arena, embeds, rows=rows, plora_rows=plora_rows)
+
+
+class Answer:
+    """One answer in the making: prefill steps, then one step per token. Not for several threads.
+
+    Attributes:
+        generation: the generation it belongs to.
+        prompt: what it answers.
+    """
+
+    def __init__(self, reasoner: Reasoner, prompt: Prompt, generation: int) -> None:
+        """Use ``Reasoner.begin``."""
+        self.generation = generation
+        self.prompt = prompt
+        self._reasoner = reasoner
+        self._prefilled = 0
+        self._logits: F32 | None = None
+        self._ids: list[int] = []
+        self._detokenizer = Detokenizer(reasoner.tokenizer)
+        self._text: list[str] = []
+        self._done = False
+        # A stream of its own per generation: an answer does not depend on those before it.
+        self._rng = np.random.default_rng([reasoner.sampling.seed, generation])
+
+    @property
+    def text(self) -> str:
+        """The text so far, without the configured answer prefix."""
+        return "".join(self._text)
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """The tokens so far, the stop token included."""
+        return tuple(self._ids)
+
+    @property
+    def done(self) -> bool:
+        """Whether the last token was given."""
+        return self._done
+
+    def prefill_step(self) -> bool:
+        """Prefill the next chunk of the prompt; True when all of it is in.
+
+        Raises:
+            EngineError: a newer answer has begun.
+        """
+        embeds, plora = self.prompt.embeds, self.prompt.plora_rows
+        if self._prefilled == len(embeds):
+            return True
+        start = self._prefilled
+        stop = min(start + self._reasoner.config.prefill_chunk, len(embeds))
+        last = stop == len(embeds)
+        logits = self._reasoner.append(
+            self,
+            embeds[start:stop],
+            # The head runs for the prompt's last position only.
+            rows=np.array([stop - start - 1] if last else [], np.int64),
+            plora_rows=plora[np.searchsorted(plora, start) : np.searchsorted(plora, stop)] - start,
+        )
+        self._prefilled = stop
+        if last:
+            self._logits = logits[0]
+        return last
+
+    def prefill(self) -> None:
+        """Prefill the whole prompt. Raises what ``prefill_step`` raises."""
+        while not self.prefill_step():
+            pass
+
+    def step(self) -> AnswerToken:
+        """Generate the next token.
+
+        Raises:
+            EngineError: a newer answer has begun, the prompt is not prefilled, or it is done.
+        """
+        if self._done or self._prefilled < len(self.prompt.embeds):
+            raise self.error("is already done" if self._done else "is not prefilled yet")
+        reasoner = self._reasoner
+        if self._logits is None:
+            self._logits = reasoner.append(self, reasoner.embeddings.rows(self._ids[-1:]))[0]
+        token = sample(self._logits, self._ids, reasoner.sampling, self._rng)
+        self._logits = None
+        self._ids.append(token)
+        stopped = token in reasoner.stop_ids
+        self._done = stopped or len(self._ids) == reasoner.config.max_new_tokens
+        delta = "" if stopped else self._detokenizer.push(token)
+        if self._done:
+            delta += self._detokenizer.flush()
+        self._text.append(delta)
+        reason = (STOP if stopped else LENGTH) if self._done else ""
+        return AnswerToken(token, delta, self._done, reason)
+
+    def error(self, what: str) -> EngineError:
+        """The error of using this answer where it cannot be used."""
+        return EngineError(
+            f"the answer of generation {self.generation} {what}",
+            where="reasoner",
+            mend="Step an answer only while it is the current one, after its prefill.",
+        )
