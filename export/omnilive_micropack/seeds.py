@@ -1,0 +1,17 @@
+"""Which seeds belong to training, to calibration and to test; the ranges never meet."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+
+TRAINING_SEEDS = range(0, 1_000_000)
+CALIBRATION_SEEDS = range(1_000_000, 2_000_000)
+TEST_SEEDS = range(2_000_000, 1 << 31)
+"""Demo, benchmarks and quality measures; nothing is fitted on them."""
+
+
+def generator(seed: int, purpose: str) -> np.random.Generator:
+    """A random stream of its own for each purpose, so that adding draws to one moves no other."""
+    return np.random.default_rng([seed, zlib.crc32(purpose.encode())])
