@@ -1,0 +1,1 @@
+"""Frames to features, audio to utterances, utterances to words."""

@@ -1,0 +1,1 @@
+"""Media in: frames and audio blocks on one timeline."""

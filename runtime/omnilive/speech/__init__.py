@@ -1,0 +1,1 @@
+"""Answer text to sentences to audio on the stream's timeline."""
