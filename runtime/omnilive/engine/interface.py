@@ -65,9 +65,9 @@ class Decoder(Protocol):
     ) -> F32:
         """Append embeds [S, H]; return logits [len(rows), V] of those positions of this block.
 
-        ``rows`` defaults to the last position; an empty one only fills the arena. ``plora_rows`` (``vlm_lm`` only) lists the
-        positions of this block that get Partial-LoRA; none by default. Raises EngineError when
-        the arena would overflow.
+        ``rows`` defaults to the last position; an empty one only fills the arena. ``plora_rows``
+        (``vlm_lm`` only) lists the positions of this block that get Partial-LoRA; none by
+        default. Raises EngineError when the arena would overflow.
         """
         ...
 

@@ -1,0 +1,114 @@
+// Tests the resampler on pictures whose result is known without a second resampler.
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <random>
+#include <stdexcept>
+#include <vector>
+
+#include "check.hpp"
+#include "resize_rgb.hpp"
+
+using omnilive::Extent;
+using omnilive::resize_rgb;
+using omnilive::test::check;
+using omnilive::test::check_throws;
+
+namespace {
+
+using Pixels = std::vector<std::uint8_t>;
+
+Pixels noise(Extent size) {
+  std::mt19937 random(5);
+  Pixels pixels(size.height * size.width * 3);
+  std::generate(pixels.begin(), pixels.end(), [&] { return static_cast<std::uint8_t>(random()); });
+  return pixels;
+}
+
+Pixels mirrored(const Pixels& pixels, Extent size) {
+  Pixels result(pixels.size());
+  for (std::size_t y = 0; y < size.height; ++y) {
+    for (std::size_t x = 0; x < size.width; ++x) {
+      const std::size_t from = (y * size.width + x) * 3;
+      const std::size_t to = (y * size.width + size.width - 1 - x) * 3;
+      std::copy_n(pixels.begin() + static_cast<std::ptrdiff_t>(from), 3,
+                  result.begin() + static_cast<std::ptrdiff_t>(to));
+    }
+  }
+  return result;
+}
+
+void same_size_is_the_same_picture() {
+  const Extent size{9, 14};
+  check(resize_rgb(noise(size), size, size) == noise(size), "pixels");
+}
+
+void a_flat_picture_stays_flat() {
+  const Extent in{37, 53};
+  Pixels flat(in.height * in.width * 3);
+  for (std::size_t i = 0; i < flat.size(); ++i) {
+    flat[i] = std::vector<std::uint8_t>{0, 127, 255}[i % 3];
+  }
+  for (const Extent out : {Extent{1, 1}, Extent{5, 200}, Extent{100, 3}, Extent{36, 54}}) {
+    const Pixels result = resize_rgb(flat, in, out);
+    check(result.size() == out.height * out.width * 3, "size");
+    for (std::size_t i = 0; i < result.size(); ++i) {
+      check(result[i] == flat[i % 3], "value");
+    }
+  }
+}
+
+void a_mirrored_picture_gives_a_mirrored_result() {
+  const Extent in{20, 41};
+  for (const Extent out : {Extent{8, 16}, Extent{33, 64}}) {
+    const Pixels straight = resize_rgb(noise(in), in, out);
+    const Pixels turned = resize_rgb(mirrored(noise(in), in), in, out);
+    const Pixels expected = mirrored(straight, out);
+    for (std::size_t i = 0; i < turned.size(); ++i) {
+      check(std::abs(turned[i] - expected[i]) <= 1, "mirrored within rounding");
+    }
+  }
+}
+
+void a_reduction_averages_instead_of_skipping() {
+  const Extent in{64, 64};
+  Pixels board(in.height * in.width * 3);
+  for (std::size_t i = 0; i < board.size(); ++i) {
+    board[i] = (i / 3 + i / (3 * in.width)) % 2 == 0 ? 0 : 255;
+  }
+  for (const std::uint8_t value : resize_rgb(board, in, {8, 8})) {
+    check(value >= 120 && value <= 135, "a checkerboard reduces to grey");
+  }
+}
+
+void overshoot_is_clipped() {
+  const Extent in{1, 4};
+  const Pixels edge = {0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 255, 255};
+  const Pixels result = resize_rgb(edge, in, {1, 16});
+  for (std::size_t x = 1; x < 16; ++x) {
+    check(result[x * 3] >= result[x * 3 - 3], "a rising edge rises: nothing wrapped around");
+  }
+  check(result.front() == 0 && result.back() == 255, "ends");
+}
+
+void what_is_no_picture_is_refused() {
+  const Pixels pixel(3);
+  check_throws<std::invalid_argument>([&] { resize_rgb(pixel, {1, 1}, {0, 1}); }, "height 0");
+  check_throws<std::invalid_argument>([&] { resize_rgb(pixel, {1, 1}, {1, std::size_t{1} << 62}); },
+                                      "a side whose size in bytes overflows");
+  check_throws<std::invalid_argument>([&] { resize_rgb({}, {0, 1}, {1, 1}); }, "no pixels");
+  check_throws<std::invalid_argument>([&] { resize_rgb(pixel, {1, 2}, {1, 1}); }, "too few pixels");
+}
+
+}  // namespace
+
+int main() {
+  return omnilive::test::run_all({
+      {"the same size is the same picture", same_size_is_the_same_picture},
+      {"a flat picture stays flat", a_flat_picture_stays_flat},
+      {"a mirrored picture gives a mirrored result", a_mirrored_picture_gives_a_mirrored_result},
+      {"a reduction averages instead of skipping", a_reduction_averages_instead_of_skipping},
+      {"overshoot is clipped", overshoot_is_clipped},
+      {"what is no picture is refused", what_is_no_picture_is_refused},
+  });
+}
