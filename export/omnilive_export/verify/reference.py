@@ -45,7 +45,7 @@ def load_references(folder: Path = REFERENCE_FOLDER) -> References:
         raise SetupError(
             f"{' and '.join(missing)} not installed",
             where="verification",
-            mend='Install the extra: pip install "omnilive-edge[verify]"',
+            mend="Run make install-test: it installs torch for the CPU and transformers.",
         )
     if PACKAGE not in sys.modules:
         _register(folder)

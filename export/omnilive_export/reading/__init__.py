@@ -1,0 +1,1 @@
+"""Readers of checkpoints: configuration files and tensors. They never write."""

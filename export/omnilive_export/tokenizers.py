@@ -1,0 +1,171 @@
+"""Tokenizers of a pack: Qwen2's files become one tokenizer.json, a SentencePiece model is copied.
+
+It never changes an id.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import sentencepiece
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+from omnilive.engine.manifest import TokenizerInfo
+from omnilive.errors import CheckpointError
+from omnilive_export.graphs.weight_file import HashedFile
+
+TOKENIZER_FOLDER = "tokenizers"
+BPE_NAME = "tokenizer.json"
+SENTENCEPIECE_NAME = "tokenizer.model"
+
+QWEN2_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|"
+    r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+"""Qwen2's pre-tokenizer: words with one leading sign or space, single digits, runs of signs."""
+
+_MEND = "Download the tokenizer files of this model again."
+
+
+def build_qwen2_tokenizer(folder: Path) -> Tokenizer:
+    """Qwen2's byte-level BPE from vocab.json, merges.txt and the added tokens.
+
+    Raises:
+        CheckpointError: a file is missing or odd, or an added token has another id than recorded.
+    """
+    vocab = _json_object(folder / "vocab.json")
+    merges = _merges(folder / "merges.txt")
+    try:
+        bpe = models.BPE(vocab=vocab, merges=merges, fuse_unk=False, byte_fallback=False)
+    # The library raises plain Exception for merges of unknown pieces.
+    except Exception as e:
+        raise _odd(folder / "merges.txt", f"does not fit vocab.json ({e})") from e
+    tokenizer = Tokenizer(bpe)
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(QWEN2_PATTERN), behavior="isolated", invert=False),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    for expected, token in sorted(_added_tokens(folder).items()):
+        if token.special:
+            tokenizer.add_special_tokens([token])
+        else:
+            tokenizer.add_tokens([token])
+        found = tokenizer.token_to_id(token.content)
+        if found != expected:
+            raise _odd(
+                folder, f"added token {token.content!r} expected id {expected}, found {found}"
+            )
+    return tokenizer
+
+
+def write_qwen2_tokenizer(name: str, folder: Path, pack: Path) -> TokenizerInfo:
+    """Write the tokenizer of ``folder`` as ``name`` into ``pack``. Raises CheckpointError."""
+    text = build_qwen2_tokenizer(folder).to_str()
+    target = _target(pack, name, BPE_NAME)
+    file = HashedFile(target)
+    try:
+        file.write(text.encode())
+    finally:
+        file.close()
+    return TokenizerInfo(name, "bpe", file.record(pack))
+
+
+def write_sentencepiece_tokenizer(name: str, model: Path, pack: Path) -> TokenizerInfo:
+    """Copy a SentencePiece model as ``name`` into ``pack``. Raises CheckpointError."""
+    piece_id(model, "<s>")
+    target = _target(pack, name, SENTENCEPIECE_NAME)
+    file = HashedFile(target)
+    try:
+        file.write(model.read_bytes())
+    finally:
+        file.close()
+    return TokenizerInfo(name, "sentencepiece", file.record(pack))
+
+
+def piece_id(model: Path, piece: str) -> int:
+    """Id of ``piece`` in a SentencePiece model.
+
+    Raises:
+        CheckpointError: the file is missing or not such a model, or lacks the piece.
+    """
+    if not model.is_file():
+        raise _odd(model, "is missing")
+    processor = sentencepiece.SentencePieceProcessor()
+    try:
+        processor.LoadFromSerializedProto(model.read_bytes())
+    except RuntimeError as e:
+        raise _odd(model, "is not a SentencePiece model") from e
+    found = int(processor.PieceToId(piece))
+    if processor.IdToPiece(found) != piece:
+        raise _odd(model, f"lacks the piece {piece!r}")
+    return found
+
+
+def _added_tokens(folder: Path) -> dict[int, AddedToken]:
+    """Added tokens by id: of tokenizer_config.json, and those only added_tokens.json knows."""
+    found: dict[int, AddedToken] = {}
+    config = folder / "tokenizer_config.json"
+    if config.is_file():
+        listed = _json_object(config).get("added_tokens_decoder", {})
+        for key, raw in listed.items():
+            flags = ("single_word", "lstrip", "rstrip", "normalized", "special")
+            found[int(key)] = AddedToken(
+                raw["content"], **{f: bool(raw.get(f, False)) for f in flags}
+            )
+    extra = folder / "added_tokens.json"
+    if extra.is_file():
+        for content, index in _json_object(extra).items():
+            found.setdefault(int(index), AddedToken(content, normalized=False, special=True))
+    if not found:
+        raise _odd(
+            folder,
+            "has neither tokenizer_config.json nor added_tokens.json with the control tokens",
+        )
+    return found
+
+
+def _merges(path: Path) -> list[tuple[str, str]]:
+    """The merges in order; the first line may be a version comment."""
+    lines = _text(path).split("\n")
+    pairs = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or (number == 1 and line.startswith("#version")):
+            continue
+        parts = line.split(" ")
+        if len(parts) != 2:
+            raise _odd(path, f"line {number} expected two pieces, found {line!r}")
+        pairs.append((parts[0], parts[1]))
+    return pairs
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(_text(path))
+    except ValueError as e:
+        raise _odd(path, f"is not JSON ({e})") from e
+    if not isinstance(value, dict):
+        raise _odd(path, f"expected a JSON object, found {type(value).__name__}")
+    return value
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as e:
+        raise _odd(path, f"cannot be read ({e.strerror})") from e
+
+
+def _odd(path: Path, what: str) -> CheckpointError:
+    return CheckpointError(what, where=str(path), mend=_MEND)
+
+
+def _target(pack: Path, name: str, file: str) -> Path:
+    folder = pack / TOKENIZER_FOLDER / name
+    folder.mkdir(parents=True)
+    return folder / file
