@@ -114,9 +114,7 @@ def test_a_damaged_stretch_of_a_stream_is_told_and_the_run_goes_on(
 
 
 @pytest.mark.parametrize("ask", ["no time", "What@soon", "@5", "What@-1", "What@nan"])
-def test_a_question_without_a_time_is_refused(
-    refused: Refused, micro_pack: Path, ask: str
-) -> None:
+def test_a_question_without_a_time_is_refused(refused: Refused, micro_pack: Path, ask: str) -> None:
     code, error = refused(micro_pack, "--ask", ask)
     assert code == 2 and "TEXT@SECONDS" in error
 

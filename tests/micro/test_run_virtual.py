@@ -88,9 +88,9 @@ def test_a_cancelled_answer_is_silent_from_the_barge_in_on(
     sound = read_wav(result.folder / "answers.wav")
     spoken = result.events("sentence_spoken")
     for cancelled in result.events("answer_cancelled"):
-        placed = [
-            s["start_us"] for s in spoken if s["generation"] > cancelled["generation"]
-        ] or [len(sound) * 1_000_000 // 16_000]
+        placed = [s["start_us"] for s in spoken if s["generation"] > cancelled["generation"]] or [
+            len(sound) * 1_000_000 // 16_000
+        ]
         start, end = (t * 16_000 // 1_000_000 for t in (cancelled["at_us"], min(placed)))
         assert not sound[start + 1 : end].any()
 

@@ -115,5 +115,5 @@ def test_missing_extra_is_named_with_its_mend(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "torch" else find(name)
     )
-    with pytest.raises(SetupError, match=r"torch not installed.*omnilive-edge\[verify\]"):
+    with pytest.raises(SetupError, match=r"torch not installed.*make install-test"):
         load_references()
