@@ -243,15 +243,15 @@ class ThreadLanes(Lanes):
             threading.Thread(target=self._work, args=(lane,), name=f"lane-{lane.value}")
             for lane in Lane
         ]
-        for thread in self._threads:
-            thread.start()
 
     def now_us(self) -> int:
         """Wall time since ``start``, microseconds."""
         return self._clock.now_us()
 
     def start(self) -> None:
-        """Make this moment the beginning of stream time."""
+        """Start the threads, and make this moment the beginning of stream time."""
+        for thread in self._threads:
+            thread.start()
         self._clock = MonotonicClock()
 
     def run(self) -> None:
@@ -271,7 +271,8 @@ class ThreadLanes(Lanes):
         for jobs in self._jobs.values():
             jobs.put(None)
         for thread in self._threads:
-            thread.join()
+            if thread.ident is not None:
+                thread.join()
 
     def _launch(self, job: Job) -> None:
         self._jobs[job.lane].put(job)

@@ -18,6 +18,7 @@ def make_lanes(request: pytest.FixtureRequest) -> Iterator[Callable[..., Lanes]]
 
     def make(limits: LaneLimits | None = None) -> Lanes:
         made.append(request.param(limits))
+        made[-1].start()
         return made[-1]
 
     yield make

@@ -271,6 +271,8 @@ class Answerer:
                 ids.update(dict.fromkeys(clip.keyframes))
         if question.newest is not None:
             count = max(question.fallback_frames, self._evidence.current_frames)
-            ids.update(dict.fromkeys(question.newest.keyframes[-count:] if count else ()))
+            newest = question.newest.keyframes[-count:] if count else ()
+            pair = self._evidence.frame_rule == "demo_pair"
+            ids.update(dict.fromkeys(newest[::2] if pair else newest))
         read = ((i, self._parts.keyframes.get(i)) for i in ids)
         return [(i, frame) for i, frame in read if frame is not None]

@@ -60,6 +60,7 @@ class Listening:
         self._at_start = snapshot()
         self._sound: SoundClass | None = None
         self._earlier_parts: list[str] = []
+        self._generation = 0
         self.utterances = 0
 
     def on_pcm(self, pcm: Pcm) -> None:
@@ -75,13 +76,13 @@ class Listening:
             if isinstance(event, endpoint.SpeechStarted):
                 self._on_started(event)
             elif isinstance(event, endpoint.SpeechContinued):
-                generation = self._generations.advance()
-                self._log.emit(events.SpeechContinued(event.index, generation))
+                self._generation = self._generations.advance()
+                self._log.emit(events.SpeechContinued(event.index, self._generation))
             else:
                 self._on_ended(event.utterance)
 
     def _on_started(self, event: endpoint.SpeechStarted) -> None:
-        generation = self._generations.advance()
+        generation = self._generation = self._generations.advance()
         self.utterances += 1
         self._at_start = self._take_snapshot()
         self._sound = None
@@ -103,7 +104,10 @@ class Listening:
         self._lanes.submit(Job(Lane.LISTEN, classify, classified))
 
     def _on_ended(self, utterance: Utterance) -> None:
-        generation = self._generations.current
+        if self._generation != self._generations.current:
+            # A question was typed meanwhile; what is said last counts.
+            self._generation = self._generations.advance()
+        generation = self._generation
         self._log.emit(
             events.SpeechEnded(
                 utterance.index,
@@ -141,7 +145,9 @@ class Listening:
                 words = " ".join(part for part in parts if part)
                 self._hear(utterance.index, generation, words, at_start, at_end)
 
-        self._lanes.submit(Job(Lane.LISTEN, transcribe, transcribed, generation=generation))
+        # The first part of a long utterance stays heard when its rest is reopened.
+        lasting = None if utterance.is_split else generation
+        self._lanes.submit(Job(Lane.LISTEN, transcribe, transcribed, generation=lasting))
 
     def _hear(
         self,

@@ -86,6 +86,7 @@ class Session:
         self._log = EventLog(folder, self._lanes, listeners)
         self._track = AnswerTrack()
         self._duration_us = 0
+        self._period_us = round(US_PER_SECOND / config.source.fps)
 
         keyframes = KeyframeStore(folder / KEYFRAMES_FOLDER, config.keyframes)
         keyframes.clear()  # the log beside them is written anew, too
@@ -108,7 +109,7 @@ class Session:
             self._lanes,
             self._log,
             config.virtual_cost,
-            round(US_PER_SECOND / config.source.fps),
+            self._period_us,
             config.segmentation.cut_feature,
         )
         self._answerer = Answerer(
@@ -221,7 +222,9 @@ class Session:
             self._lanes.when_room(Lane.LISTEN, lambda: self._deliver_next(items))
 
         due_us = item.end_us if isinstance(item, Pcm) else item.pts_us
-        self._duration_us = max(self._duration_us, due_us)
+        # The last frame is shown for a period: it is encoded before the books are closed.
+        shown_us = self._period_us if isinstance(item, Frame) else 0
+        self._duration_us = max(self._duration_us, due_us + shown_us)
         self._lanes.at(due_us, deliver)
 
     def _finish(self) -> None:
