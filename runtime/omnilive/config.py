@@ -46,7 +46,6 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "paper": {
         "turn": {"order": "check_first", "snapshot": "speech_start"},
         "evidence": {"current_frames": 0},
-        "retrieval": {"rule": "softmax_threshold"},
         "vad": {"endpoint_silence_ms": 800},
         "budget": {"transform": "video"},
         "prompt": {
@@ -56,12 +55,12 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         },
     },
     "demo-compat": {
-        "turn": {"order": "ground_first", "snapshot": "speech_end"},
+        "turn": {"order": "ground_first"},
         "evidence": {"frame_rule": "demo_pair", "current_frames": 0, "memory_tokens": False},
         "retrieval": {"rule": "earliest_above"},
         "vad": {"endpoint_silence_ms": 800, "pre_roll_ms": 128},
         "prompt": {"question_template": "{question}"},
-        "sampling": {"temperature": 0.1, "top_k": 50, "top_p": 0.8},
+        "sampling": {"temperature": 0.1},
     },
 }
 """What each preset changes against the defaults, which are ``edge`` (DESIGN §3)."""

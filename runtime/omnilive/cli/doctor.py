@@ -68,7 +68,7 @@ def doctor(pack: str | None) -> int:
         _voice,
         _codecs,
     ]
-    findings = [finding for check in checks for finding in check()]
+    findings = [finding for check in checks for finding in _found(check)]
     if pack is not None:
         findings += _pack(Path(pack))
     table = Table(box=None, pad_edge=False, show_header=False)
@@ -85,6 +85,15 @@ def doctor(pack: str | None) -> int:
             mend="Do what the arrows above say.",
         )
     return 0
+
+
+def _found(check: Callable[[], list[Finding]]) -> list[Finding]:
+    """A check's findings; what it cannot import is a finding too."""
+    try:
+        return check()
+    except ImportError as e:
+        mend = "Reinstall the runtime: pip install --force-reinstall omnilive-edge"
+        return [Finding("missing", check.__name__.strip("_"), str(e), mend)]
 
 
 def _program() -> list[Finding]:
