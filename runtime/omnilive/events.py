@@ -237,7 +237,7 @@ class SentenceSpoken(Event):
 
 @dataclass(frozen=True)
 class AnswerFinished(Event):
-    """The answer's text is complete. ``reason``: ``stop``, ``length`` or ``context``."""
+    """The answer's text is complete. ``reason``: ``stop`` or ``length``."""
 
     kind = "answer_finished"
     utterance: int
