@@ -118,11 +118,12 @@ def _benchmark(args: argparse.Namespace, console: Console, progress: Console) ->
         "load_average_before": round(load, 2),
     }
     result = as_json(found, runs, manifest, about)
-    _print(_wide_enough(console), result, found, runs)
+    notes = _notes(result, runs)
+    _print(_wide_enough(console), result, found, notes)
     if args.json is not None:
         _write(args.json, json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     if args.html is not None:
-        _write(args.html, chart(found, _headline(result)))
+        _write(args.html, chart(found, _headline(result), notes))
 
 
 def _source(
@@ -188,11 +189,17 @@ def _headline(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _print(
-    console: Console, result: dict[str, Any], found: Sequence[Figure], runs: Sequence[RunSamples]
+    console: Console, result: dict[str, Any], found: Sequence[Figure], notes: Sequence[str]
 ) -> None:
     headline = " · ".join(f"{k} {v}" for k, v in _headline(result).items() if k != "made")
     console.print(headline, markup=False, highlight=False, soft_wrap=True)
     console.print(table(found))
+    for note in notes:
+        console.print(note, markup=False, highlight=False, style="dim", soft_wrap=True)
+
+
+def _notes(result: dict[str, Any], runs: Sequence[RunSamples]) -> list[str]:
+    """What a reader of the figures must know beside them."""
     notes = [FOOTNOTE]
     notes.append(
         f"{sum(r.frames for r in runs)} frames, {sum(r.frames_dropped for r in runs)} dropped;"
@@ -213,8 +220,7 @@ def _print(
     notes.append("instruction.threshold is 0 here, so that every utterance is answered")
     if not result["pack"]["trained"]:
         notes.append("untrained pack: the words are noise, the times are real")
-    for note in notes:
-        console.print(note, markup=False, highlight=False, style="dim", soft_wrap=True)
+    return notes
 
 
 def _wide_enough(console: Console) -> Console:

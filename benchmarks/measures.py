@@ -191,7 +191,7 @@ def pooled(runs: Sequence[RunSamples]) -> dict[str, tuple[float, ...]]:
 
 
 def _watching(log: RunLog, samples: dict[str, list[float]]) -> None:
-    wall = _wall_us(log)
+    wall = _wall_us(log, "see")
     for frame in _all(log, events.FrameEncoded):
         delay = frame.at_us - frame.event.pts_us
         samples["frame_to_feature"].append(delay)
@@ -230,8 +230,7 @@ def _answering(question: Question, matched: Match, samples: dict[str, list[float
 
 def _onsets(log: RunLog, matched: Match, samples: dict[str, list[float]]) -> None:
     """Delays from the first voiced sample: noticing it, and what it interrupts."""
-    wall = _wall_us(log)
-    finished = {f.event.generation: f.at_us for f in _all(log, events.AnswerFinished)}
+    wall = _wall_us(log, "decode")
     steps: dict[int, list[int]] = defaultdict(list)
     for token in _all(log, events.TokenDecoded):
         steps[token.event.generation].append(wall.get(token.id, 0))
@@ -248,7 +247,7 @@ def _onsets(log: RunLog, matched: Match, samples: dict[str, list[float]]) -> Non
         generation = cancelled.event.generation
         if cancelled.event.silenced_us > 0:
             samples["barge_in_to_silence"].append(cancelled.at_us - onset_us)
-        if generation not in finished and steps[generation]:
+        if not cancelled.event.complete and steps[generation]:
             in_flight = max(steps[generation])
             samples["barge_in_to_decode_stop"].append(cancelled.at_us + in_flight - onset_us)
 
@@ -256,13 +255,12 @@ def _onsets(log: RunLog, matched: Match, samples: dict[str, list[float]]) -> Non
 def _throughput(
     log: RunLog, questions: Sequence[Question], samples: dict[str, list[float]]
 ) -> None:
-    wall = _wall_us(log)
+    wall = _wall_us(log, "decode")
     first_step = {
         t.event.generation: wall.get(t.id, 0)
         for t in _all(log, events.TokenDecoded)
         if t.event.index == 0
     }
-    prefill_us = 0
     for question in questions:
         tokens = question.tokens_at
         if len(tokens) > 1 and tokens[-1] > tokens[0]:
@@ -270,12 +268,11 @@ def _throughput(
         if question.evidence is not None and tokens:
             took = tokens[0] - question.evidence.at_us - first_step.get(question.generation, 0)
             if took > 0:
-                prefill_us += took
                 samples["prefill_rate"].append(question.evidence.event.prompt_tokens / took * 1e6)
     opened = _all(log, events.SourceOpened)
     duration_us = opened[0].event.duration_us if opened else None
     if duration_us and log.timings:
-        engine_us = sum(t.wall_us for t in log.timings) + prefill_us
+        engine_us = sum(t.wall_us for t in log.timings)
         samples["real_time_factor"].append(engine_us / duration_us)
 
 
@@ -283,5 +280,6 @@ def _all(log: RunLog, kind: type[E]) -> list[Stamped[E]]:
     return [Stamped(s.id, s.at_us, s.event) for s in log.events if isinstance(s.event, kind)]
 
 
-def _wall_us(log: RunLog) -> dict[int, int]:
-    return {t.event: t.wall_us for t in log.timings}
+def _wall_us(log: RunLog, stage: str) -> dict[int, int]:
+    """Measured time of ``stage`` by event; an event may have times of several stages."""
+    return {t.event: t.wall_us for t in log.timings if t.stage == stage}

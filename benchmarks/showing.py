@@ -52,17 +52,22 @@ def _cells(figure: Figure) -> Iterable[str]:
     if summary.count == 1:
         return ("1", value(figure.measure, summary.p50))
     values = {"p50": summary.p50, "p95": summary.p95, "p99": summary.p99, "max": summary.maximum}
-    return (
-        str(summary.count),
-        *(
-            ("≈" if summary.count < SETTLED.get(name, 0) else "") + value(figure.measure, number)
-            for name, number in values.items()
-        ),
-    )
+    return (str(summary.count), *(_marked(figure, name, n) for name, n in values.items()))
 
 
-def chart(found: Sequence[Figure], about: Mapping[str, Any]) -> str:
-    """Bars of the medians with a whisker to p95, as one self-contained HTML page."""
+def _marked(figure: Figure, percentile: str, number: float) -> str:
+    """A figure, marked where there are too few samples for its percentile."""
+    few = figure.summary is not None and figure.summary.count < SETTLED.get(percentile, 0)
+    return ("≈" if few else "") + value(figure.measure, number)
+
+
+def chart(found: Sequence[Figure], about: Mapping[str, Any], notes: Sequence[str]) -> str:
+    """Bars of the medians with a whisker to p95 over a table, as one self-contained HTML page.
+
+    Args:
+        about: facts for the head of the page.
+        notes: sentences below the table.
+    """
     timed = [f for f in found if f.measure.unit == "us"]
     longest = max((f.summary.p95 for f in timed if f.summary is not None), default=1.0)
     rows, y, group = [], 8.0, ""
@@ -75,27 +80,43 @@ def chart(found: Sequence[Figure], about: Mapping[str, Any]) -> str:
         y += _ROW_PX
     rest = "".join(
         f'<tr><th scope="row">{esc(f.measure.title)}</th>'
-        f"<td>{'no samples' if f.summary is None else value(f.measure, f.summary.p50)}</td>"
-        f"<td>{0 if f.summary is None else f.summary.count}</td></tr>"
+        f"{''.join(f'<td>{esc(cell)}</td>' for cell in _cells(f))}</tr>"
         for f in found
-        if f.measure.unit != "us"
     )
+    said = "".join(f'<p class="meta">{esc(note)}</p>' for note in notes)
+    meta = (
+        "Bars are medians, whiskers reach to p95, n is the number of samples. Measured against the"
+        " wall clock; end of speech is the last voiced sample of the source."
+    )
+    svg = (
+        f'<svg width="{_WIDTH_PX}" height="{y:.0f}" role="img"'
+        f' viewBox="0 0 {_WIDTH_PX} {y:.0f}" aria-label="Bar chart of latencies">'
+        f"{''.join(rows)}</svg>"
+    )
+    values = (
+        '<div class="scroll"><table><thead><tr><th>measure</th><th>n</th><th>p50</th><th>p95</th>'
+        f"<th>p99</th><th>max</th></tr></thead><tbody>{rest}</tbody></table></div>{said}"
+    )
+    return page("Latency", about, meta, svg, values)
+
+
+def page(title: str, about: Mapping[str, Any], meta: str, svg: str, rest: str = "") -> str:
+    """One self-contained HTML page: a title, facts, a sentence, a chart and what comes after it.
+
+    Args:
+        title, meta: text.
+        about: shown by name and value.
+        svg, rest: markup.
+    """
     facts = "".join(
         f"<div><dt>{esc(str(k))}</dt><dd>{esc(str(v))}</dd></div>" for k, v in about.items()
     )
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Latency · OmniLive</title><style>{_STYLE}</style></head><body>"
-        f"<h1>Latency</h1><dl>{facts}</dl>"
-        '<p class="meta">Bars are medians, whiskers reach to p95, n is the number of samples.'
-        " Measured against the wall clock; end of speech is the last voiced sample of the source."
-        "</p>"
-        f'<div class="scroll"><svg width="{_WIDTH_PX}" height="{y:.0f}" role="img"'
-        f' viewBox="0 0 {_WIDTH_PX} {y:.0f}" aria-label="Bar chart of latencies">'
-        f"{''.join(rows)}</svg></div>"
-        "<table><thead><tr><th>measure</th><th>median</th><th>n</th></tr></thead><tbody>"
-        f"{rest}</tbody></table></body></html>\n"
+        f"<title>{esc(title)} · OmniLive</title><style>{_STYLE}</style></head><body>"
+        f'<h1>{esc(title)}</h1><dl>{facts}</dl><p class="meta">{esc(meta)}</p>'
+        f'<div class="scroll">{svg}</div>{rest}</body></html>\n'
     )
 
 
@@ -111,7 +132,7 @@ def _bar(figure: Figure, y: float, longest: float) -> str:
     width = max(1.0, _BAR_PX * max(0.0, summary.p50) / longest)
     reach = max(width, _BAR_PX * summary.p95 / longest)
     text = (
-        f"{value(figure.measure, summary.p50)} · p95 {value(figure.measure, summary.p95)}"
+        f"{value(figure.measure, summary.p50)} · p95 {_marked(figure, 'p95', summary.p95)}"
         f" · n {summary.count}"
     )
     return (
@@ -142,9 +163,13 @@ text { font-size: 13px; fill: var(--ink); }
 .group, .none, .value { fill: var(--muted); }
 .group { font-style: italic; }
 .bar { fill: var(--bar); }
+.goal { stroke: var(--ink); stroke-width: 2; fill: none; }
+.chance { fill: var(--bg); stroke: var(--ink); stroke-width: 1.5; }
 .whisker { stroke: var(--muted); stroke-width: 1.5; fill: none; }
 table { border-collapse: collapse; margin-top: 14px; }
-th, td { text-align: left; padding: 3px 18px 3px 0; border-bottom: 1px solid var(--line); }
+tr { border-bottom: 1px solid var(--line); }
+th, td { text-align: left; padding: 3px 18px 3px 0; white-space: nowrap; }
+tbody th { font-weight: 400; }
 td { font-variant-numeric: tabular-nums; }
 thead th { color: var(--muted); font-weight: 500; }
 """

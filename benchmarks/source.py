@@ -52,17 +52,17 @@ def make_source(path: Path, seed: int = SEED) -> None:
 
 def _main() -> int:
     from omnilive_micropack.render import render_stream
-    from omnilive_micropack.scenes import make_script
     from omnilive_micropack.speech import SPEAKERS, SpokenItem
+    from omnilive_micropack.story import make_world
 
     path, seed = Path(sys.argv[1]), int(sys.argv[2])
-    script = make_script(seed, SECONDS, scene_seconds=(7.0, 12.0))
+    world = make_world(seed, SECONDS, scene_seconds=(7.0, 12.0))
     items = [
         SpokenItem(text, at_s, language=language, speaker=SPEAKERS[i % len(SPEAKERS)])
         for i, (at_s, language, text) in enumerate(QUESTIONS)
     ]
     try:
-        render_stream(path, script, items)
+        render_stream(path, world, items)
     except OmniLiveError as e:
         print(e, file=sys.stderr)
         return e.exit_code

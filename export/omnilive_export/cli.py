@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from omnilive.cli.pipe import discard
 from omnilive.engine.manifest import Manifest
 from omnilive.errors import OmniLiveError
 from omnilive_export.build import BuildRequest, build_pack
@@ -30,8 +31,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, the error's own, 2 for usage, 130 for Ctrl-C.
     """
+    parser = _parser()
     try:
-        args = _parser().parse_args(argv)
+        args = parser.parse_args(argv)
+        if args.asymmetric and args.precision != INT4:
+            parser.error(f"--asymmetric goes with --precision {INT4}")
     except SystemExit as e:
         return int(e.code or 0)
     try:
@@ -53,7 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("build_engines: stopped; nothing was changed", file=sys.stderr)
         return INTERRUPTED
-    print(summary(manifest, args.out))
+    try:
+        print(summary(manifest, args.out), flush=True)
+    except BrokenPipeError:
+        discard(sys.stdout)  # the reader has what it wanted
     return 0
 
 
@@ -96,7 +103,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="the pack, e.g. engines/NAME"
     )
-    parser.add_argument("--backend", choices=BACKENDS, default=BACKENDS[0])
+    parser.add_argument(
+        "--backend", choices=BACKENDS, default=BACKENDS[0], help="what runs the pack"
+    )
     parser.add_argument(
         "--precision",
         choices=PRECISIONS,

@@ -12,7 +12,7 @@ from typing import Any
 import sentencepiece
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-from omnilive.engine.manifest import TokenizerInfo
+from omnilive.engine.manifest import FileRecord, TokenizerInfo
 from omnilive.errors import CheckpointError
 from omnilive_export.graphs.weight_file import HashedFile
 
@@ -67,25 +67,14 @@ def build_qwen2_tokenizer(folder: Path) -> Tokenizer:
 def write_qwen2_tokenizer(name: str, folder: Path, pack: Path) -> TokenizerInfo:
     """Write the tokenizer of ``folder`` as ``name`` into ``pack``. Raises CheckpointError."""
     text = build_qwen2_tokenizer(folder).to_str()
-    target = _target(pack, name, BPE_NAME)
-    file = HashedFile(target)
-    try:
-        file.write(text.encode())
-    finally:
-        file.close()
-    return TokenizerInfo(name, "bpe", file.record(pack))
+    return TokenizerInfo(name, "bpe", _written(pack, name, BPE_NAME, text.encode()))
 
 
 def write_sentencepiece_tokenizer(name: str, model: Path, pack: Path) -> TokenizerInfo:
     """Copy a SentencePiece model as ``name`` into ``pack``. Raises CheckpointError."""
     piece_id(model, "<s>")
-    target = _target(pack, name, SENTENCEPIECE_NAME)
-    file = HashedFile(target)
-    try:
-        file.write(model.read_bytes())
-    finally:
-        file.close()
-    return TokenizerInfo(name, "sentencepiece", file.record(pack))
+    record = _written(pack, name, SENTENCEPIECE_NAME, _bytes(model))
+    return TokenizerInfo(name, "sentencepiece", record)
 
 
 def piece_id(model: Path, piece: str) -> int:
@@ -94,11 +83,10 @@ def piece_id(model: Path, piece: str) -> int:
     Raises:
         CheckpointError: the file is missing or not such a model, or lacks the piece.
     """
-    if not model.is_file():
-        raise _odd(model, "is missing")
     processor = sentencepiece.SentencePieceProcessor()
+    serialized = _bytes(model)
     try:
-        processor.LoadFromSerializedProto(model.read_bytes())
+        processor.LoadFromSerializedProto(serialized)
     except RuntimeError as e:
         raise _odd(model, "is not a SentencePiece model") from e
     found = int(processor.PieceToId(piece))
@@ -113,21 +101,27 @@ def _added_tokens(folder: Path) -> dict[int, AddedToken]:
     config = folder / "tokenizer_config.json"
     if config.is_file():
         listed = _json_object(config).get("added_tokens_decoder", {})
-        for key, raw in listed.items():
-            flags = ("single_word", "lstrip", "rstrip", "normalized", "special")
-            found[int(key)] = AddedToken(
-                raw["content"], **{f: bool(raw.get(f, False)) for f in flags}
-            )
+        try:
+            found = {int(key): _added_token(raw) for key, raw in listed.items()}
+        except (AttributeError, KeyError, TypeError, ValueError) as e:
+            raise _odd(config, "has an odd added_tokens_decoder") from e
     extra = folder / "added_tokens.json"
     if extra.is_file():
         for content, index in _json_object(extra).items():
-            found.setdefault(int(index), AddedToken(content, normalized=False, special=True))
+            if not isinstance(index, int):
+                raise _odd(extra, f"expected an id for {content!r}, found {index!r}")
+            found.setdefault(index, AddedToken(content, normalized=False, special=True))
     if not found:
         raise _odd(
             folder,
             "has neither tokenizer_config.json nor added_tokens.json with the control tokens",
         )
     return found
+
+
+def _added_token(raw: dict[str, Any]) -> AddedToken:
+    flags = ("single_word", "lstrip", "rstrip", "normalized", "special")
+    return AddedToken(raw["content"], **{f: bool(raw.get(f, False)) for f in flags})
 
 
 def _merges(path: Path) -> list[tuple[str, str]]:
@@ -156,7 +150,16 @@ def _json_object(path: Path) -> dict[str, Any]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return _bytes(path).decode("utf-8")
+    except UnicodeDecodeError as e:
+        raise _odd(path, "is not UTF-8 text") from e
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as e:
+        raise _odd(path, "is missing") from e
     except OSError as e:
         raise _odd(path, f"cannot be read ({e.strerror})") from e
 
@@ -165,7 +168,12 @@ def _odd(path: Path, what: str) -> CheckpointError:
     return CheckpointError(what, where=str(path), mend=_MEND)
 
 
-def _target(pack: Path, name: str, file: str) -> Path:
+def _written(pack: Path, name: str, file_name: str, data: bytes) -> FileRecord:
     folder = pack / TOKENIZER_FOLDER / name
     folder.mkdir(parents=True)
-    return folder / file
+    file = HashedFile(folder / file_name)
+    try:
+        file.write(data)
+    finally:
+        file.close()
+    return file.record(pack)

@@ -59,6 +59,9 @@ def write_pack(
     Returns:
         The manifest, its ``build`` record still empty.
     """
+    # The small files first: what is odd about one is found before minutes of weights.
+    stage("tokenizers")
+    tokenizers = _write_tokenizers(plan, folder)
     engines = {}
     for engine in plan.engines:
         stage(engine.graph.name)
@@ -67,8 +70,6 @@ def write_pack(
     for table in plan.tables:
         stage(table.name)
         tables[table.name] = write_table(table, folder, advance=advance)
-    stage("tokenizers")
-    tokenizers = _write_tokenizers(plan, folder)
     stage("hashes of the checkpoint")
     return Manifest(
         name=facts.name,

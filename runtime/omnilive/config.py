@@ -23,14 +23,17 @@ from omnilive.memory.config import (
     SegmentationConfig,
     StoreConfig,
 )
+from omnilive.output_config import OutputConfig
 from omnilive.perception.config import RecognitionConfig, VadConfig
 from omnilive.reasoning.config import (
+    MOST_TOKENS,
     BudgetConfig,
     InstructionConfig,
     PromptConfig,
     ReasoningConfig,
     SamplingConfig,
 )
+from omnilive.scheduling.config import LanesConfig
 from omnilive.session.config import EvidenceConfig, TurnConfig
 from omnilive.session.costs import VirtualCostConfig
 from omnilive.sources.config import SourceConfig
@@ -41,13 +44,20 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+UNBOUNDED_BUDGET: Mapping[str, Any] = {
+    "max_visual_tokens": MOST_TOKENS,
+    "max_prefill_ms": 0.0,
+}
+"""The reference counts nothing before it runs: its frames are limited by number alone."""
+
 PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "edge": {},
     "paper": {
         "turn": {"order": "check_first", "snapshot": "speech_start"},
         "evidence": {"current_frames": 0},
-        "vad": {"endpoint_silence_ms": 800},
-        "budget": {"transform": "video"},
+        "retrieval": {"fallback": "all_frames"},
+        "vad": {"endpoint_silence_ms": 800, "reopen_grace_ms": 0},
+        "budget": {"transform": "video", "max_frames": 32, **UNBOUNDED_BUDGET},
         "prompt": {
             "system_prompt_en": "",
             "system_prompt_zh": "",
@@ -57,13 +67,22 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "demo-compat": {
         "turn": {"order": "ground_first"},
         "evidence": {"frame_rule": "demo_pair", "current_frames": 0, "memory_tokens": False},
-        "retrieval": {"rule": "earliest_above"},
-        "vad": {"endpoint_silence_ms": 800, "pre_roll_ms": 128},
-        "prompt": {"question_template": "{question}"},
+        "retrieval": {"rule": "earliest_above", "fallback": "last_frames"},
+        "vad": {"endpoint_silence_ms": 800, "reopen_grace_ms": 0, "pre_roll_ms": 128},
+        "budget": {"transform": "image", "max_frames": 2, **UNBOUNDED_BUDGET},
+        "prompt": {
+            "question_template": "{question}",
+            "question_template_without_frames": "{question}",
+        },
         "sampling": {"temperature": 0.1},
+        "sentences": {"first_break_chars": 0},
     },
 }
-"""What each preset changes against the defaults, which are ``edge`` (DESIGN §3)."""
+"""What each preset changes against the defaults, which are ``edge`` (DESIGN §3).
+
+``paper`` is the offline example of spec §2.7 with the order of paper §3.4; ``demo-compat`` is the
+released online demo (spec §2.6, §4, §5), but for its persona's words and its bugs.
+"""
 
 
 @dataclass(frozen=True)
@@ -90,6 +109,8 @@ class RuntimeConfig:
     sentences: SentenceConfig = field(default_factory=SentenceConfig)
     voice: VoiceConfig = field(default_factory=VoiceConfig)
     virtual_cost: VirtualCostConfig = field(default_factory=VirtualCostConfig)
+    lanes: LanesConfig = field(default_factory=LanesConfig)
+    output: OutputConfig = field(default_factory=OutputConfig)
 
     def validate(self) -> None:
         """Raises ConfigError for the first value outside its range."""
@@ -169,8 +190,6 @@ def _typed(current: Any, value: Any, *, where: str) -> Any:
     """
     if type(value) is int and (current is None or isinstance(current, float)):
         return float(value)
-    if isinstance(current, tuple) and isinstance(value, list):
-        return tuple(value)
     expected = float if current is None else type(current)
     if type(value) is not expected:
         raise ConfigError(

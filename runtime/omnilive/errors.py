@@ -64,6 +64,10 @@ class EngineError(OmniLiveError):
     exit_code = 7
 
 
+class TooLongError(EngineError):
+    """Words that exceed a limit of the engines; a session leaves them unanswered and goes on."""
+
+
 class OutputError(OmniLiveError):
     """A result that could not be written; what was written before it is kept."""
 

@@ -1,6 +1,6 @@
 """Writes the event log: ``events.jsonl`` (facts) and ``timings.jsonl`` (measured durations).
 
-Every line is flushed as it is written, so whatever ends the run, what was written stays.
+Every line goes out as it is written, so whatever ends the run, what was written stays.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TextIO
 
 from omnilive.clock import Clock
+from omnilive.closing import Closers
 from omnilive.errors import OutputError
 from omnilive.events import Event, to_json
+from omnilive.output_config import OutputConfig
+from omnilive.rotation import RotatingFile
 
 EVENTS_NAME = "events.jsonl"
 TIMINGS_NAME = "timings.jsonl"
@@ -33,32 +35,68 @@ def output_error(error: OSError, path: Path) -> OutputError:
 class EventLog:
     """Numbers events, stamps them with the clock, writes them and tells the listeners.
 
-    Raises:
-        OutputError: the folder cannot be written (also from ``emit``, on a full disk).
+    Nothing in the folder is touched before ``open``, which the first ``emit`` calls itself.
     """
 
-    def __init__(self, folder: Path, clock: Clock, listeners: tuple[Listener, ...] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        clock: Clock,
+        listeners: tuple[Listener, ...] = (),
+        config: OutputConfig | None = None,
+    ) -> None:
         self._clock = clock
         self._listeners = listeners
         self._next_id = 1
         self._folder = folder
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._events = _open(folder / EVENTS_NAME)
-            self._timings = _open(folder / TIMINGS_NAME)
-        except OSError as e:
-            raise output_error(e, folder) from e
+        self._config = config or OutputConfig()
+        self._files: dict[str, RotatingFile] = {}
+        self._has_events = False
+
+    @property
+    def has_events(self) -> bool:
+        """Whether an event of this log has been written: it is the one in the folder."""
+        return self._has_events
+
+    def open(self) -> None:
+        """Make the folder if need be, and begin both files anew.
+
+        Raises:
+            OutputError: one cannot be opened; then neither has changed.
+        """
+        files: dict[str, RotatingFile] = {}
+        for name in (EVENTS_NAME, TIMINGS_NAME):
+            path = self._folder / name
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                files[name] = RotatingFile(
+                    path, self._config.log_part_bytes, self._config.log_parts
+                )
+            except OSError as e:
+                for file in files.values():
+                    file.close()
+                raise output_error(e, path) from e
+        self._files = files
+        for name, file in files.items():
+            try:
+                file.clear()
+            except OSError as e:
+                raise output_error(e, self._folder / name) from e
 
     def emit(self, event: Event, *, wall_us: int | None = None, stage: str = "") -> int:
         """Log ``event``; with ``wall_us``, log the measured time of ``stage`` under its id.
 
         Returns:
             The event's id.
+
+        Raises:
+            OutputError: it cannot be written, as on a full disk.
         """
         event_id = self._next_id
         self._next_id += 1
         at_us = self._clock.now_us()
-        self._write(self._events, EVENTS_NAME, to_json(event_id, at_us, event))
+        self._write(EVENTS_NAME, to_json(event_id, at_us, event))
+        self._has_events = True
         if wall_us is not None:
             self.time(event_id, stage or event.kind, wall_us)
         for listener in self._listeners:
@@ -66,19 +104,22 @@ class EventLog:
         return event_id
 
     def time(self, event_id: int, stage: str, wall_us: int) -> None:
-        """Log the measured time of one stage that led to an event already logged."""
+        """Log the measured time of one stage that led to an event already logged.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
         timing = {"event": event_id, "stage": stage, "wall_us": wall_us}
-        self._write(self._timings, TIMINGS_NAME, json.dumps(timing, separators=(",", ":")))
+        self._write(TIMINGS_NAME, json.dumps(timing, separators=(",", ":")))
 
     def close(self) -> None:
-        """Close both files."""
-        for file, name in ((self._events, EVENTS_NAME), (self._timings, TIMINGS_NAME)):
-            try:
-                file.close()
-            except OSError as e:
-                raise output_error(e, self._folder / name) from e
+        """Close both files; raises OutputError when one could not be, after closing the other."""
+        with Closers() as closers:
+            for name in self._files:
+                closers.add(lambda name=name: self._close(name))  # type: ignore[misc]
 
     def __enter__(self) -> EventLog:
+        self.open()
         return self
 
     def __exit__(
@@ -89,14 +130,17 @@ class EventLog:
     ) -> None:
         self.close()
 
-    def _write(self, file: TextIO, name: str, line: str) -> None:
+    def _close(self, name: str) -> None:
         try:
-            file.write(line + "\n")
-            file.flush()
+            self._files[name].close()
         except OSError as e:
             raise output_error(e, self._folder / name) from e
 
-
-def _open(path: Path) -> TextIO:
-    """A name that is no valid Unicode must not end a run: what cannot be encoded is escaped."""
-    return path.open("w", encoding="utf-8", errors="backslashreplace")
+    def _write(self, name: str, line: str) -> None:
+        """A name that is no valid Unicode must not end a run: what cannot be encoded is escaped."""
+        if not self._files:
+            self.open()
+        try:
+            self._files[name].write((line + "\n").encode("utf-8", "backslashreplace"))
+        except OSError as e:
+            raise output_error(e, self._folder / name) from e

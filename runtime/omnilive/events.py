@@ -15,7 +15,11 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True)
 class Event:
-    """Base: ``kind`` is the ``type`` field of the JSON form."""
+    """Base: ``kind`` is the ``type`` field of the JSON form.
+
+    Every utterance, spoken or typed, that was said to its end gets exactly one outcome:
+    ``answer_finished``, ``answer_cancelled`` or ``unanswered``.
+    """
 
     kind: ClassVar[str] = ""
 
@@ -49,7 +53,7 @@ class SourceOpened(Event):
 
 @dataclass(frozen=True)
 class SourceNotice(Event):
-    """Something odd in the source that the run went on past."""
+    """Something odd about the source, or about its end, that the run went on past."""
 
     kind = "source_notice"
     pts_us: int
@@ -69,7 +73,11 @@ class FrameEncoded(Event):
 
 @dataclass(frozen=True)
 class FrameDropped(Event):
-    """The see lane was full and this frame, the oldest waiting, was let go."""
+    """A frame that memory never gets, because watching is behind the stream.
+
+    Either the see lane was full and this frame was the oldest waiting, or it came while the
+    remember lane had so many clips to compress that one more might not have found room.
+    """
 
     kind = "frame_dropped"
     pts_us: int
@@ -118,7 +126,10 @@ class SpeechStarted(Event):
 
 @dataclass(frozen=True)
 class SpeechContinued(Event):
-    """Speech resumed before the answer was audible: the utterance is open again."""
+    """Speech resumed before the utterance got its outcome: it is open again.
+
+    What was begun for it under an older generation is void.
+    """
 
     kind = "speech_continued"
     utterance: int
@@ -174,7 +185,13 @@ class InstructionChecked(Event):
 
 @dataclass(frozen=True)
 class Unanswered(Event):
-    """An utterance that gets no answer. ``reason``: ``filler`` or ``no_words``."""
+    """An outcome: the utterance gets no answer.
+
+    Attributes:
+        reason: ``filler`` (it asks for nothing), ``no_words`` (nothing was understood),
+            ``too_long`` (its words exceed a limit of the engines), or ``superseded`` (another
+            utterance came before its answer was begun).
+    """
 
     kind = "unanswered"
     utterance: int
@@ -198,7 +215,15 @@ class Grounded(Event):
 
 @dataclass(frozen=True)
 class EvidenceChosen(Event):
-    """What the reasoner is shown, counted before it runs (spec §1.4)."""
+    """What the reasoner is shown, counted before it runs (spec §1.4).
+
+    Attributes:
+        frames: ids of the keyframes shown, in time order.
+        limited_by: what left evidence out, empty when nothing did; see ``VisualBudget``.
+        estimated_ms: estimated milliseconds of tile encoding and prefill.
+        clips: indices of the clips whose short-term memory is shown.
+        evicted: keyframes that were wanted but no longer on disk.
+    """
 
     kind = "evidence_chosen"
     utterance: int
@@ -210,6 +235,9 @@ class EvidenceChosen(Event):
     text_tokens: int
     prompt_tokens: int
     limited_by: str
+    estimated_ms: float
+    clips: tuple[int, ...]
+    evicted: int
 
 
 @dataclass(frozen=True)
@@ -237,7 +265,10 @@ class SentenceSpoken(Event):
 
 @dataclass(frozen=True)
 class AnswerFinished(Event):
-    """The answer's text is complete. ``reason``: ``stop`` or ``length``."""
+    """An outcome: the answer is complete and was heard to its end.
+
+    ``reason`` is why its text ended: ``stop`` or ``length``.
+    """
 
     kind = "answer_finished"
     utterance: int
@@ -250,7 +281,12 @@ class AnswerFinished(Event):
 
 @dataclass(frozen=True)
 class AnswerCancelled(Event):
-    """A newer generation stopped this answer. ``silenced_us``: placed audio that is never heard."""
+    """An outcome: another utterance stopped this answer.
+
+    Attributes:
+        silenced_us: placed audio that is never heard.
+        complete: whether its text was complete, so that only sound was cut.
+    """
 
     kind = "answer_cancelled"
     utterance: int
@@ -259,11 +295,18 @@ class AnswerCancelled(Event):
     text: str
     tokens: int
     silenced_us: int
+    complete: bool = False
 
 
 @dataclass(frozen=True)
 class SessionEnded(Event):
-    """Last event of a log that was not cut short."""
+    """Last event of a log that was not cut short.
+
+    Attributes:
+        utterances: spoken ones.
+        answers: answers heard to their end (``answer_finished``).
+        cancelled: answers that were stopped (``answer_cancelled``).
+    """
 
     kind = "session_ended"
     frames: int

@@ -1,8 +1,9 @@
-"""The one check that every configuration value goes through; it never changes a value."""
+"""The checks that configuration values go through; they never change a value."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from omnilive.errors import ConfigError
 
@@ -26,3 +27,18 @@ def check_range(where: str, value: float, low: float, high: float, unit: str = "
     raise ConfigError(
         f"is {value!r}", where=where, mend=f"Choose a number from {low:g} to {high:g}{suffix}"
     )
+
+
+def check_choice(where: str, value: str, choices: Sequence[str]) -> None:
+    """Refuse ``value`` unless it is one of ``choices``.
+
+    Args:
+        where: the field, as the configuration file spells it, e.g. ``turn.order``.
+        value: the configured value.
+        choices: what it may be.
+
+    Raises:
+        ConfigError: the value is none of them.
+    """
+    if value not in choices:
+        raise ConfigError(f"is {value!r}", where=where, mend=f"Use one of {', '.join(choices)}.")

@@ -12,7 +12,10 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
-from omnilive.lanes import Finished, Job, Lane, Lanes, Work
+from omnilive.lanes import Finished, Job, Lane, LaneFullError, Lanes, Work
+
+JOBS_PER_STEP = 32
+"""Most jobs that one step may bring to the lane it feeds, such as the sentences of one token."""
 
 
 @dataclass(frozen=True)
@@ -24,22 +27,32 @@ class Task:
         on_step: called on the loop with each step's result.
         on_end: called on the loop after the last step, not when the task was dropped.
         generation: as in ``Job``.
+        feeds: lane that ``on_step`` submits to, if any: each step waits until that lane has
+            room for ``JOBS_PER_STEP`` jobs, so that a slow lane slows what feeds it.
     """
 
     steps: Generator[Work[Any], None, None]
     on_step: Callable[[Finished[Any]], None]
     on_end: Callable[[], None] | None = None
     generation: int | None = None
+    feeds: Lane | None = None
 
 
 class TaskQueue:
-    """Runs tasks in order on one lane. Bounded by its feeders: they ask ``waiting`` first."""
+    """Runs tasks in order on one lane, one step of one task at a time.
 
-    def __init__(self, lanes: Lanes, lane: Lane) -> None:
+    It holds at most ``limit`` tasks not yet begun and refuses more; feeders look at ``waiting``
+    first. Tasks of a stale generation are dropped wherever they wait.
+    """
+
+    def __init__(self, lanes: Lanes, lane: Lane, limit: int | None = None) -> None:
+        """Take tasks for ``lane``; ``limit`` is the lane's own capacity when None."""
         self._lanes = lanes
         self._lane = lane
+        self._limit = lanes.capacity(lane) if limit is None else limit
         self._tasks: deque[Task] = deque()
         self._current: Task | None = None
+        lanes.on_stale(self._forget_stale)
 
     @property
     def waiting(self) -> int:
@@ -47,14 +60,31 @@ class TaskQueue:
         return len(self._tasks)
 
     def submit(self, task: Task) -> None:
-        """Queue a task; it starts when those before it have ended or been dropped."""
+        """Queue a task; it starts when those before it have ended or been dropped.
+
+        One of a stale generation is dropped at once.
+
+        Raises:
+            LaneFullError: ``limit`` tasks wait already.
+        """
+        if self._lanes.is_stale(task.generation):
+            task.steps.close()
+            return
+        if self._current is not None and len(self._tasks) >= self._limit:
+            raise LaneFullError(f"{len(self._tasks)} tasks wait for the {self._lane.value} lane")
         self._tasks.append(task)
         self._start_next()
 
     def _start_next(self) -> None:
         if self._current is None and self._tasks:
             self._current = self._tasks.popleft()
-            self._submit_step(self._current)
+            self._next_step(self._current)
+
+    def _next_step(self, task: Task) -> None:
+        if task.feeds is None:
+            self._submit_step(task)
+        else:
+            self._lanes.when_room(task.feeds, lambda: self._submit_step(task), JOBS_PER_STEP)
 
     def _submit_step(self, task: Task) -> None:
         self._lanes.submit(
@@ -74,7 +104,17 @@ class TaskQueue:
             self._end()
         else:
             task.on_step(finished)
-            self._submit_step(task)
+            self._next_step(task)
+
+    def _forget_stale(self) -> None:
+        """Drop the stale among the tasks not yet begun; the current one's step is dropped as a job.
+
+        One that waits for room gets it from the stale jobs it fed, which go the same way.
+        """
+        stale = [t for t in self._tasks if self._lanes.is_stale(t.generation)]
+        self._tasks = deque(t for t in self._tasks if not self._lanes.is_stale(t.generation))
+        for task in stale:
+            task.steps.close()
 
     def _dropped(self, task: Task) -> None:
         task.steps.close()
@@ -86,3 +126,4 @@ class TaskQueue:
 
 
 _END: Work[object] = Work(object(), 0)
+"""What a step yields when there is no step left."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from runs import Run, Stream
+from plain_media import write_noise
+from runs import Refused, Run, Stream, assert_one_clear_line
 
 from omnilive.cli.main import main
 from omnilive_micropack.render import render_stream
-from omnilive_micropack.scenes import make_script
 from omnilive_micropack.speech import SpokenItem
+from omnilive_micropack.story import make_world
 
 QUESTION_S = 4.0
 BARGE_IN_S = 8.0
@@ -22,12 +24,12 @@ BARGE_IN_S = 8.0
 def stream(tmp_path_factory: pytest.TempPathFactory) -> Stream:
     """20 seconds, at least one cut, two spoken questions: the second interrupts an answer."""
     path = tmp_path_factory.mktemp("stream") / "stream.mp4"
-    script = make_script(11, 20.0, scene_seconds=(6.0, 9.0))
+    world = make_world(11, 20.0, scene_seconds=(6.0, 9.0))
     spoken = [
         SpokenItem("What do you see now?", QUESTION_S),
         SpokenItem("Wait, who is in the room?", BARGE_IN_S),
     ]
-    return Stream(path, render_stream(path, script, spoken, size=(320, 180), fps=5))
+    return Stream(path, render_stream(path, world, spoken, size=(320, 180), fps=5))
 
 
 @pytest.fixture(scope="session")
@@ -53,3 +55,35 @@ def run(micro_pack: Path, tmp_path: Path) -> Callable[..., Run]:
         return Run(code, folder)
 
     return run_once
+
+
+@pytest.fixture(scope="session")
+def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three seconds of picture and sound, in which nobody speaks."""
+    path = tmp_path_factory.mktemp("short") / "short.mp4"
+    write_noise(path, 3)
+    return path
+
+
+@pytest.fixture
+def pack_copy(micro_pack: Path, tmp_path: Path) -> Path:
+    """The micro pack, to be damaged."""
+    return Path(shutil.copytree(micro_pack, tmp_path / "pack"))
+
+
+@pytest.fixture
+def refused(stream: Stream, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Refused:
+    """Run into ``tmp_path / "refused"`` what must be refused, in one clear line."""
+
+    def run_refused(pack: Path, *arguments: str, source: Path | None = None) -> tuple[int, str]:
+        code = main(
+            [
+                *("run", str(source or stream.path), "--pack", str(pack)),
+                *("--out", str(tmp_path / "refused"), *arguments),
+            ]
+        )
+        error = capsys.readouterr().err
+        assert_one_clear_line(error)
+        return code, error
+
+    return run_refused

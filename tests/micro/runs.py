@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,3 +36,27 @@ class Run:
         """The one event of a kind."""
         (event,) = self.events(kind)
         return event
+
+
+Refused = Callable[..., tuple[int, str]]
+"""Runs with a pack and arguments that must be refused; gives the exit code and the line."""
+
+
+def assert_one_clear_line(error: str) -> None:
+    """One line that begins with the program's name and ends with a mend."""
+    lines = error.strip().splitlines()
+    assert len(lines) == 1, error
+    assert lines[0].startswith("omnilive: ")
+    assert ". " in lines[0]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file under a folder."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def whole_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log, every one of which is whole."""
+    text = path.read_text(encoding="utf-8")
+    assert text.endswith("\n")
+    return [json.loads(line) for line in text.splitlines()]

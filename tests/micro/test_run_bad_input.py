@@ -3,53 +3,18 @@
 from __future__ import annotations
 
 import json
-import shutil
 import wave
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import Run, Stream
+from runs import Refused, Run, Stream, assert_one_clear_line
 
 from omnilive.cli.main import main
 from omnilive.engine.manifest import MANIFEST_NAME
 from omnilive_micropack.render import render_stream
-from omnilive_micropack.scenes import make_script
-
-
-def assert_one_clear_line(error: str) -> None:
-    """One line that begins with the program's name and ends with a mend."""
-    lines = error.strip().splitlines()
-    assert len(lines) == 1, error
-    assert lines[0].startswith("omnilive: ")
-    assert ". " in lines[0]
-
-
-@pytest.fixture
-def pack_copy(micro_pack: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(micro_pack, tmp_path / "pack"))
-
-
-@pytest.fixture
-def refused(stream: Stream, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> object:
-    """Run with a pack or arguments that must be refused; gives the exit code and the line."""
-
-    def run(pack: Path, *arguments: str, source: Path | None = None) -> tuple[int, str]:
-        code = main(
-            [
-                *("run", str(source or stream.path), "--pack", str(pack)),
-                *("--out", str(tmp_path / "refused"), *arguments),
-            ]
-        )
-        error = capsys.readouterr().err
-        assert_one_clear_line(error)
-        return code, error
-
-    return run
-
-
-Refused = Callable[..., tuple[int, str]]
+from omnilive_micropack.story import make_world
 
 
 def test_a_missing_source_and_a_file_that_is_no_media_are_refused(
@@ -76,8 +41,8 @@ def test_a_video_without_sound_is_watched_and_answers_typed_questions(
     run: Callable[..., Run], tmp_path: Path
 ) -> None:
     silent = tmp_path / "silent.mp4"
-    script = make_script(5, 8.0, scene_seconds=(5.0, 8.0))
-    render_stream(silent, script, size=(160, 90), fps=4, sound=False)
+    world = make_world(5, 8.0, scene_seconds=(5.0, 8.0))
+    render_stream(silent, world, size=(160, 90), fps=4, sound=False)
     result = run(silent, "--ask", "What is this?@6")
     assert result.code == 0
     assert not result.only("source_opened")["has_audio"]

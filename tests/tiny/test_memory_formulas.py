@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from memory_steps import compress, integrate
 
 from omnilive.engine.pack import EnginePack
-from omnilive.memory.clip import Clip
+from omnilive.memory.clip import Clip, Keyframe
 from omnilive.memory.compressor import Compressor
 from omnilive.memory.config import CompressionConfig, LongTermConfig, RetrievalConfig
 from omnilive.memory.grounding import Grounding
@@ -64,7 +65,7 @@ def clips_of(memories: Sequence[Any]) -> list[Clip]:
     for index, (memory, frames) in enumerate(zip(memories, FRAMES_PER_CLIP, strict=False)):
         pts = tuple(range(start, start + frames * SECOND_US, SECOND_US))
         end = start + frames * SECOND_US
-        keyframes = tuple(str(p) for p in pts)
+        keyframes = tuple(Keyframe(str(p), 64, 36) for p in pts)
         clips.append(
             Clip(index, start, end, pts, keyframes, memory.short_term, memory.global_memory)
         )
@@ -80,7 +81,7 @@ def test_compressed_clips_equal_the_formula(
     start = 0
     for features, expected in zip(reference.features, reference.clips, strict=True):
         end = start + len(features) * SECOND_US
-        clip = compressor.compress(list(features), start, end)
+        clip = compress(compressor, list(features), start, end)
         assert relative_error(clip.short_term, expected.short_term) <= FP32_RELATIVE_ERROR
         assert relative_error(clip.global_memory, expected.global_memory) <= FP32_RELATIVE_ERROR
         start = end
@@ -94,7 +95,7 @@ def test_long_term_memory_equals_the_formula_after_every_clip(
     # Forwards as clips close, then back to an earlier snapshot as a question may ask for it.
     for count in (1, 2, 3, 2):
         expected = reference.formulas.integrate(reference.language, reference.clips[:count])
-        actual = memory.integrate(clips[:count])
+        actual = integrate(memory, clips[:count])
         assert relative_error(actual, expected) <= FP32_RELATIVE_ERROR
 
 

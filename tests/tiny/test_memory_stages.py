@@ -7,9 +7,10 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from memory_steps import compress, integrate
 
 from omnilive.engine.pack import EnginePack
-from omnilive.memory.clip import Clip
+from omnilive.memory.clip import Clip, Keyframe
 from omnilive.memory.compressor import Compressor
 from omnilive.memory.config import CompressionConfig, LongTermConfig, RetrievalConfig
 from omnilive.memory.grounding import Grounding
@@ -40,16 +41,15 @@ def frames(pack: EnginePack, count: int, seed: int) -> list[F32]:
 def compressed(pack: EnginePack, index: int, count: int) -> Clip:
     start_us = index * 16_000_000
     end_us = start_us + count * 1_000_000
-    memory = Compressor(pack, CompressionConfig()).compress(
-        frames(pack, count, index), start_us, end_us
-    )
+    compressor = Compressor(pack, CompressionConfig())
+    memory = compress(compressor, frames(pack, count, index), start_us, end_us)
     pts = tuple(range(start_us, end_us, 1_000_000))
     return Clip(
         index,
         start_us,
         end_us,
         pts,
-        tuple(map(str, pts)),
+        tuple(Keyframe(str(p), 64, 36) for p in pts),
         memory.short_term,
         memory.global_memory,
     )
@@ -68,7 +68,7 @@ def test_a_clip_compressed_in_steps_equals_one_pass_of_the_spec(
 ) -> None:
     features = frames(fp32_pack, count, count)
     compressor = Compressor(fp32_pack, CompressionConfig(step_tokens=step_tokens))
-    got = compressor.compress(features, 12_400_000, 28_600_000)
+    got = compress(compressor, features, 12_400_000, 28_600_000)
 
     text = "This contains a clip sampled in 12 to 29 seconds"
     words = fp32_pack.table("mem_embed").rows(fp32_pack.tokenizer("memory").encode(text))
@@ -98,7 +98,7 @@ def test_any_series_of_snapshots_equals_full_recomputation(
 ) -> None:
     memory = LongTermMemory(fp32_pack, LongTermConfig(max_clips=max_clips, step_tokens=step_tokens))
     for count in snapshots:
-        got = memory.integrate(clips[:count])
+        got = integrate(memory, clips[:count])
         window = integration_window(clips[:count], max_clips)
         assert deviation(got, full(fp32_pack.decoder("mem_lm"), window)) <= TOLERANCE
 
@@ -108,7 +108,7 @@ def test_growing_clip_by_clip_runs_each_closed_clip_once(
 ) -> None:
     memory = LongTermMemory(fp32_pack, LongTermConfig(max_clips=len(clips)))
     for count in range(1, len(clips) + 1):
-        memory.integrate(clips[:count])
+        integrate(memory, clips[:count])
     rows = sum(len(c.short_term) for c in clips)
     assert memory.tokens_computed == rows + sum(range(1, len(clips) + 1))
 
@@ -118,7 +118,7 @@ def test_growing_clip_by_clip_runs_each_closed_clip_once(
 def test_questions_in_a_row_equal_each_question_alone(
     fp32_pack: EnginePack, clips: list[Clip], questions: list[str]
 ) -> None:
-    long_term = LongTermMemory(fp32_pack, LongTermConfig()).integrate(clips)
+    long_term = integrate(LongTermMemory(fp32_pack, LongTermConfig()), clips)
     grounding = Grounding(fp32_pack, RetrievalConfig())
     for question in questions:
         alone = Grounding(fp32_pack, RetrievalConfig()).question_feature(long_term, question)

@@ -168,7 +168,7 @@ def features(frames, seed=0, spec=SPEC):
 
 def clip(index, frames=3, *, seed=None, spec=SPEC):
     """A clip of random memory, ``frames`` seconds long, 100 s after the one before it."""
-    from omnilive.memory.clip import Clip
+    from omnilive.memory.clip import Clip, Keyframe
 
     rng = np.random.default_rng(index if seed is None else seed)
     start_us = index * 100_000_000
@@ -178,7 +178,7 @@ def clip(index, frames=3, *, seed=None, spec=SPEC):
         start_us=start_us,
         end_us=start_us + frames * 1_000_000,
         frame_pts=pts,
-        keyframes=tuple(f"kf-{p:015d}" for p in pts),
+        keyframes=tuple(Keyframe(f"kf-{p:015d}", 64, 36) for p in pts),
         short_term=rng.standard_normal((spec.slots * frames, spec.hidden)).astype(np.float32),
         global_memory=rng.standard_normal(spec.hidden).astype(np.float32),
     )

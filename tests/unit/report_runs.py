@@ -23,17 +23,23 @@ class RunWriter:
 
     rows: list[tuple[int, Event, int | None, str]] = field(default_factory=list)
     keyframes: dict[int, tuple[int, int]] = field(default_factory=dict)
+    more_times: list[tuple[Event, str, int]] = field(default_factory=list)
 
     def add(self, at_us: int, event: Event, wall_us: int | None = None, stage: str = "") -> None:
         self.rows.append((at_us, event, wall_us, stage or event.kind))
+
+    def time(self, event: Event, stage: str, wall_us: int) -> None:
+        """Time one more stage that led to ``event``, which is added."""
+        self.more_times.append((event, stage, wall_us))
 
     def lines(self) -> tuple[list[str], list[str]]:
         """Lines of events.jsonl and of timings.jsonl."""
         logged, timed = [], []
         for i, (at_us, event, wall_us, stage) in enumerate(sorted(self.rows, key=_at), 1):
             logged.append(to_json(i, at_us, event))
-            if wall_us is not None:
-                timed.append(json.dumps({"event": i, "stage": stage, "wall_us": wall_us}))
+            times = [] if wall_us is None else [(stage, wall_us)]
+            times += [(s, us) for timed_event, s, us in self.more_times if timed_event is event]
+            timed += [json.dumps({"event": i, "stage": s, "wall_us": us}) for s, us in times]
         return logged, timed
 
     def write(self, folder: Path) -> Path:
@@ -174,7 +180,7 @@ class RunWriter:
         ids = (utterance, generation)
         self.add(
             at_us,
-            events.EvidenceChosen(*ids, frames, 5, 900, 121, 34, 1055, "tokens"),
+            events.EvidenceChosen(*ids, frames, 5, 900, 121, 34, 1055, "tokens", 880.5, (), 0),
             70_000,
             "evidence",
         )

@@ -100,9 +100,8 @@ def test_a_clip_is_in_memory_once_it_is_integrated(tmp_path: Path) -> None:
 def barge_in_run(*, finished: bool, silenced_us: int) -> RunWriter:
     """A question, an answer, and a second utterance that stops it."""
     run = question_run()
-    if not finished:
-        run.rows = [r for r in run.rows if not isinstance(r[1], events.AnswerFinished)]
-    run.add(8_200_000, events.AnswerCancelled(0, 1, 2, "A cup.", 2, silenced_us))
+    run.rows = [r for r in run.rows if not isinstance(r[1], events.AnswerFinished)]
+    run.add(8_200_000, events.AnswerCancelled(0, 1, 2, "A cup.", 2, silenced_us, finished))
     run.hear(1, 2, 8_040_000, 9 * S, "Stop.")
     return run
 
@@ -136,14 +135,21 @@ def test_a_typed_question_is_no_barge_in(tmp_path: Path) -> None:
 def test_rates_come_from_the_answers_own_events(tmp_path: Path) -> None:
     run = RunWriter()
     run.start(10 * S)
-    run.add(S, events.EvidenceChosen(-1, 1, (), 1, 10, 0, 490, 500, ""), 50 * MS, "evidence")
-    for i in range(5):
-        run.add(1_260_000 + 20 * MS * i, events.TokenDecoded(-1, 1, i, "a"), 10 * MS, "decode")
+    run.add(
+        S,
+        events.EvidenceChosen(-1, 1, (), 1, 10, 0, 490, 500, "", 90.0, (), 0),
+        50 * MS,
+        "evidence",
+    )
+    tokens = [events.TokenDecoded(-1, 1, i, "a") for i in range(5)]
+    for i, token in enumerate(tokens):
+        run.add(1_260_000 + 20 * MS * i, token, 10 * MS, "decode")
+    run.time(tokens[0], "prefill", 240 * MS)
     found = measured(run, tmp_path).samples
     assert found["prefill_rate"] == pytest.approx((500 / 0.25,))
     assert found["decode_rate"] == pytest.approx((4 / 0.08,))
-    # 50 ms of evidence, 250 ms of prefill and 5 steps of 10 ms in 10 s
-    assert found["real_time_factor"] == pytest.approx((0.035,))
+    # 50 ms of evidence, 240 ms of prefill and 5 steps of 10 ms in 10 s
+    assert found["real_time_factor"] == pytest.approx((0.034,))
 
 
 def test_an_empty_log_has_only_the_memory_of_the_process(tmp_path: Path) -> None:
@@ -236,11 +242,13 @@ def test_percentiles_of_few_samples_are_marked() -> None:
 
 def test_every_measure_has_a_line_in_the_table_and_the_chart() -> None:
     many = {m.name: tuple(float(v) for v in range(1, 120)) for m in MEASURES}
-    lines, page = shown([runs_of(**many)]), chart(figures([runs_of(**many)]), {"pack": "<b>"})
+    found = figures([runs_of(**many)])
+    lines, page = shown([runs_of(**many)]), chart(found, {"pack": "<b>"}, ["a <b> machine"])
     for measure in MEASURES:
         assert any(line.startswith(measure.title) for line in lines), measure.title
-        assert measure.title in page
-    assert "&lt;b&gt;" in page and "<b>" not in page
+        assert page.count(f'<th scope="row">{measure.title}</th>') == 1
+    assert page.count("<td>119</td>") == len(MEASURES)
+    assert "a &lt;b&gt; machine" in page and "<b>" not in page
     assert "http" not in page.replace("http://www.w3.org", "")
 
 

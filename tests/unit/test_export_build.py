@@ -211,6 +211,21 @@ def test_an_error_in_the_child_arrives_whole_and_leaves_nothing(tmp_path: Path) 
     assert list(out.parent.iterdir()) == []
 
 
+def test_an_odd_tokenizer_is_found_before_any_weight_is_written(tmp_path: Path) -> None:
+    bent = checkpoint_with(tmp_path, "memory/config.json", lambda c: None)
+    (bent / "audio" / "merges.txt").unlink()
+    folder = tmp_path / "partial"
+    folder.mkdir()
+    stages = []
+    with pytest.raises(CheckpointError, match=r"merges\.txt: is missing"):
+        write_in_child(
+            lambda kind, content: stages.append(content) if kind == "stage" else None,
+            request(bent, tmp_path / "out"),
+            folder,
+        )
+    assert stages == ["tokenizers"]
+
+
 def test_verification_without_its_extra_is_refused_before_building(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,6 +252,11 @@ def test_a_missed_tolerance_fails_the_build_with_its_figures() -> None:
         (["--checkpoint", "nowhere", "--out", "x"], 5, "nowhere: is not a folder"),
         (["--out", "x"], 2, "--checkpoint"),
         (["--checkpoint", "nowhere", "--out", "x", "--precision", "int3"], 2, "int3"),
+        (
+            ["--checkpoint", "nowhere", "--out", "x", "--precision", "int8", "--asymmetric"],
+            2,
+            "--asymmetric goes with --precision int4",
+        ),
     ],
 )
 def test_bad_arguments_end_in_one_line_and_a_code(

@@ -150,6 +150,7 @@ def test_row_blocks_cover_every_row_once_within_their_size(
         ('{"n": "4"}', "key 'n' expected a positive integer, found '4'"),
         ('{"n": 0}', "key 'n' expected a positive integer, found 0"),
         ('{"n": true}', "key 'n' expected a positive integer, found True"),
+        ('{"n": 1000000000000}', "key 'n' expected at most 1048576, found 1000000000000"),
         ("{}", "key 'n' is missing, expected a positive integer"),
         ("[1]", "expected a JSON object, found list"),
         ("{", "is not JSON"),

@@ -1,44 +1,33 @@
-"""Lanes and tasks under virtual and real time."""
+"""Lanes under virtual and real time: order, threads, timers, and what other threads bring."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+import threading
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnilive.lanes import Finished, Job, Lane, LaneLimits, Lanes, ThreadLanes, VirtualLanes, Work
-from omnilive.tasks import Task, TaskQueue
+from lane_jobs import WAIT_S, MakeLanes, job, soon
+from omnilive.lanes import (
+    Finished,
+    Job,
+    Lane,
+    Lanes,
+    LanesConfig,
+    ThreadLanes,
+    VirtualLanes,
+    Work,
+)
+from omnilive.scheduling import threads
 
 
-@pytest.fixture(params=[VirtualLanes, ThreadLanes])
-def make_lanes(request: pytest.FixtureRequest) -> Iterator[Callable[..., Lanes]]:
-    made: list[Lanes] = []
-
-    def make(limits: LaneLimits | None = None) -> Lanes:
-        made.append(request.param(limits))
-        made[-1].start()
-        return made[-1]
-
-    yield make
-    for lanes in made:
-        lanes.close()
+def test_lanes_cannot_be_made_without_a_clock_and_a_loop() -> None:
+    with pytest.raises(TypeError, match="abstract"):
+        Lanes()  # type: ignore[abstract]
 
 
-def job(
-    lane: Lane, name: str, log: list[str], *, cost_us: int = 10, generation: int | None = None
-) -> Job:
-    return Job(
-        lane,
-        run=lambda: Work(name, cost_us),
-        done=lambda f: log.append(f.value),
-        dropped=lambda: log.append(f"dropped {name}"),
-        generation=generation,
-    )
-
-
-def test_jobs_of_one_lane_run_in_the_order_they_came(make_lanes: Callable[..., Lanes]) -> None:
+def test_jobs_of_one_lane_run_in_the_order_they_came(make_lanes: MakeLanes) -> None:
     lanes, log = make_lanes(), list[str]()
     for i in range(10):
         lanes.submit(job(Lane.LISTEN, str(i), log))
@@ -55,53 +44,162 @@ def test_lanes_overlap_in_virtual_time() -> None:
     assert lanes.now_us() == 100
 
 
-def test_a_full_frame_lane_drops_its_oldest_waiting_job(make_lanes: Callable[..., Lanes]) -> None:
-    lanes, log = make_lanes(), list[str]()
-    lanes.at(0, lambda: [lanes.submit(job(Lane.SEE, str(i), log)) for i in range(6)] and None)
-    lanes.run()
-    assert sorted(log) == sorted(["dropped 1", "dropped 2", "dropped 3", "0", "4", "5"])
+def test_every_lane_runs_beside_the_others_in_real_time(thread_lanes: ThreadLanes) -> None:
+    together = threading.Barrier(len(Lane))
+    log: list[str] = []
+
+    def meet() -> Work[str]:
+        together.wait(WAIT_S)  # breaks unless a job of every lane is running
+        return Work("met", 0)
+
+    for lane in Lane:
+        thread_lanes.submit(Job(lane, meet, lambda f: log.append(f.value)))
+    thread_lanes.run()
+    assert log == ["met"] * len(Lane)
 
 
-def test_a_stale_generation_never_starts_and_its_running_result_is_dropped(
-    make_lanes: Callable[..., Lanes],
+def test_jobs_run_on_their_lanes_thread_and_callbacks_on_the_loops(
+    thread_lanes: ThreadLanes,
 ) -> None:
-    lanes, log = make_lanes(), list[str]()
+    seen: list[str] = []
 
-    def begin() -> None:
-        for name in ("running", "waiting"):
-            lanes.submit(job(Lane.REASON, name, log, generation=1))
-        lanes.submit(job(Lane.REASON, "new", log, generation=2))
-        lanes.submit(job(Lane.REASON, "ageless", log))
-        lanes.cancel_before(2)
+    def here() -> str:
+        return threading.current_thread().name
 
-    lanes.at(0, begin)
-    lanes.run()
-    assert sorted(log) == ["ageless", "dropped running", "dropped waiting", "new"]
+    thread_lanes.submit(
+        Job(Lane.SEE, lambda: Work(here(), 0), lambda f: seen.extend([f.value, here()]))
+    )
+    thread_lanes.run()
+    assert seen == ["lane-see", threading.current_thread().name]
 
 
-def test_a_feeder_waits_for_room_instead_of_losing_a_job(make_lanes: Callable[..., Lanes]) -> None:
-    capacity = {lane: 1 for lane in Lane}
-    lanes, log = make_lanes(LaneLimits(capacity, drop_oldest=frozenset())), list[str]()
-    left = list("abcdefg")
-
-    def feed() -> None:
-        lanes.submit(job(Lane.LISTEN, left.pop(0), log))
-        if left:
-            lanes.when_room(Lane.LISTEN, feed)
-
-    lanes.at(0, feed)
-    lanes.run()
-    assert "".join(log) == "abcdefg"
-
-
-def test_an_error_in_a_job_reaches_the_caller_of_run(make_lanes: Callable[..., Lanes]) -> None:
+def test_an_error_in_a_job_reaches_the_caller_of_run(make_lanes: MakeLanes) -> None:
     def fail() -> Work[None]:
         raise ZeroDivisionError
 
     lanes = make_lanes()
-    lanes.at(0, lambda: lanes.submit(Job(Lane.SEE, fail, lambda f: None)))
+    soon(lanes, lambda: lanes.submit(Job(Lane.SEE, fail, lambda f: None)))
     with pytest.raises(ZeroDivisionError):
         lanes.run()
+
+
+def test_a_cancelled_timer_is_neither_called_nor_waited_for(make_lanes: MakeLanes) -> None:
+    lanes, log = make_lanes(), list[str]()
+    forever = lanes.at(10**30, lambda: log.append("never"))
+    lanes.submit(Job(Lane.SEE, lambda: Work(None, 10), lambda f: forever.cancel()))
+    lanes.run()
+    assert log == [] and forever.cancelled
+    assert lanes.now_us() < 10**15
+
+
+def test_a_timer_is_never_early_however_short_the_loop_waits_at_a_stretch(
+    thread_lanes: ThreadLanes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "LONGEST_WAIT_US", 100)
+    called_at: list[int] = []
+    due = [thread_lanes.now_us() + wait_us for wait_us in (500, 3_000, 7_000)]
+    for due_us in due:
+        thread_lanes.at(due_us, lambda: called_at.append(thread_lanes.now_us()))
+    thread_lanes.run()
+    assert all(at_us >= due_us for at_us, due_us in zip(called_at, due, strict=True))
+
+
+def test_what_another_thread_brings_is_waited_for_and_taken_on_the_loop(
+    make_lanes: MakeLanes,
+) -> None:
+    lanes = make_lanes()
+    taken_in: list[threading.Thread] = []
+    arrived = lanes.expect(lambda: taken_in.append(threading.current_thread()))
+    thread = threading.Thread(target=arrived)
+    thread.start()
+    lanes.run()
+    thread.join(WAIT_S)
+    assert taken_in == [threading.current_thread()]
+
+
+def test_jobs_and_timers_go_on_while_something_is_expected(thread_lanes: ThreadLanes) -> None:
+    log: list[str] = []
+    arrived = thread_lanes.expect(lambda: log.append("arrived"))
+    thread_lanes.submit(job(Lane.SEE, "job", log))
+
+    def bring() -> None:
+        if "job" not in log:
+            thread_lanes.at(thread_lanes.now_us() + 1_000, bring)
+        else:
+            log.append("timer")
+            arrived()
+
+    thread_lanes.at(0, bring)
+    thread_lanes.run()
+    assert log == ["job", "timer", "arrived"]
+
+
+def test_virtual_time_stands_still_while_something_is_expected() -> None:
+    lanes, log = VirtualLanes(), list[tuple[str, int]]()
+    lanes.at(5, lambda: log.append(("timer", lanes.now_us())))
+
+    def expect(number: int) -> None:
+        log.append((f"arrived {number}", lanes.now_us()))
+        if number < 50:
+            threading.Thread(target=lanes.expect(lambda: expect(number + 1))).start()
+
+    expect(0)
+    lanes.run()
+    assert log == [*((f"arrived {i}", 0) for i in range(51)), ("timer", 5)]
+
+
+def test_neither_timers_nor_results_hold_each_other_up(thread_lanes: ThreadLanes) -> None:
+    """A chain of timers that are always due, and one of results that are always there."""
+    timers = results = 0
+
+    def timer() -> None:
+        nonlocal timers
+        timers += 1
+        assert timers < 1_000
+        if results < 50:
+            thread_lanes.at(0, timer)
+
+    def result() -> None:
+        nonlocal results
+        results += 1
+        if results < 50:
+            thread_lanes.expect(result)()
+        else:
+            assert timers > 1
+
+    thread_lanes.at(0, timer)
+    thread_lanes.expect(result)()
+    thread_lanes.run()
+    assert results == 50
+
+
+def test_closing_waits_for_the_running_job_and_forgets_the_waiting_ones() -> None:
+    lanes, ran = ThreadLanes(), list[str]()
+    started, release = threading.Event(), threading.Event()
+
+    def first() -> Work[None]:
+        started.set()
+        assert release.wait(WAIT_S)
+        ran.append("first")
+        return Work(None, 0)
+
+    def second() -> Work[None]:
+        ran.append("second")
+        return Work(None, 0)
+
+    lanes.start()
+    for run in (first, second):
+        lanes.submit(Job(Lane.LISTEN, run, lambda f: None))
+    assert started.wait(WAIT_S)
+    release.set()
+    lanes.close()
+    assert ran == ["first"]
+    assert not [t for t in threading.enumerate() if t.name.startswith("lane-")]
+
+
+def test_lanes_that_never_started_can_be_closed() -> None:
+    ThreadLanes().close()
+    VirtualLanes().close()
 
 
 @given(
@@ -111,66 +209,31 @@ def test_an_error_in_a_job_reaches_the_caller_of_run(make_lanes: Callable[..., L
 )
 def test_virtual_time_is_a_function_of_the_jobs(jobs: list[tuple[Lane, int, int]]) -> None:
     def trace() -> list[tuple[int, int]]:
-        lanes = VirtualLanes(LaneLimits({lane: 3 for lane in Lane}))
+        lanes = VirtualLanes(LanesConfig(listen=3, see=3, remember=3, reason=3, speak=3))
         ends: list[tuple[int, int]] = []
+
+        def feed(one: Job) -> None:
+            lanes.when_room(one.lane, lambda: lanes.submit(one))
+
         for i, (lane, at_us, cost_us) in enumerate(jobs):
             one = Job(
                 lane,
                 run=lambda c=cost_us: Work(None, c),  # type: ignore[misc]
                 done=lambda f, i=i: ends.append((lanes.now_us(), i)),  # type: ignore[misc]
             )
-            lanes.at(at_us, lambda one=one: lanes.submit(one))  # type: ignore[misc]
+            lanes.at(at_us, lambda one=one: feed(one))  # type: ignore[misc]
         lanes.run()
         return ends
 
     first = trace()
     assert first == trace()
+    assert len(first) == len(jobs)
     assert first == sorted(first, key=lambda e: e[0])
 
 
-def count_to(n: int, cost_us: int = 10) -> Generator[Work[int], None, None]:
-    for i in range(n):
-        yield Work(i, cost_us)
-
-
-def test_another_lane_job_comes_between_two_steps_of_a_task() -> None:
-    lanes, log = VirtualLanes(), list[str]()
-    tasks = TaskQueue(lanes, Lane.REASON)
-    tasks.submit(Task(count_to(4), on_step=lambda f: log.append(f"step {f.value}")))
-    lanes.at(15, lambda: lanes.submit(job(Lane.REASON, "between", log)))
+def test_the_wall_time_of_a_job_is_measured(make_lanes: MakeLanes) -> None:
+    lanes, measured = make_lanes(), list[Finished[str]]()
+    lanes.submit(Job(Lane.SEE, lambda: Work("seen", 1), measured.append))
     lanes.run()
-    assert log == ["step 0", "step 1", "between", "step 2", "step 3"]
-
-
-def test_tasks_run_one_after_another_and_end_once(make_lanes: Callable[..., Lanes]) -> None:
-    lanes, log = make_lanes(), list[str]()
-    tasks = TaskQueue(lanes, Lane.REMEMBER)
-
-    def task(name: str) -> Task:
-        return Task(
-            count_to(2),
-            on_step=lambda f: log.append(f"{name}{f.value}"),
-            on_end=lambda: log.append(f"{name} end"),
-        )
-
-    lanes.at(0, lambda: [tasks.submit(task(n)) for n in "ab"] and None)
-    lanes.run()
-    assert log == ["a0", "a1", "a end", "b0", "b1", "b end"]
-
-
-@given(cancel_at_us=st.integers(0, 120))
-def test_a_cancelled_task_stops_within_one_step_and_the_next_one_runs(cancel_at_us: int) -> None:
-    lanes = VirtualLanes()
-    tasks = TaskQueue(lanes, Lane.REASON)
-    steps: list[int] = []
-    after: list[int] = []
-
-    def step(f: Finished[int]) -> None:
-        steps.append(lanes.now_us())
-
-    tasks.submit(Task(count_to(10), on_step=step, generation=1))
-    tasks.submit(Task(count_to(3), on_step=lambda f: after.append(f.value), generation=2))
-    lanes.at(cancel_at_us, lambda: lanes.cancel_before(2))
-    lanes.run()
-    assert all(t <= cancel_at_us for t in steps) or cancel_at_us >= 100
-    assert after == [0, 1, 2]
+    (finished,) = measured
+    assert finished.value == "seen" and finished.wall_us >= 0

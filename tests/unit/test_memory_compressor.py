@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from memory_steps import compress
 
 from memory_fakes import SPEC, FakePack, features
 from omnilive.errors import ConfigError, EngineError
@@ -30,7 +31,7 @@ def test_memory_is_the_slot_and_last_outputs_whatever_the_step_size(count, step_
     pack = FakePack()
     frames = features(count)
     compressor = Compressor(pack, CompressionConfig(step_tokens=step_tokens))
-    got = compressor.compress(frames, 3_499_999, 20_500_000)
+    got = compress(compressor, frames, 3_499_999, 20_500_000)
     h, g, tokens = expected(pack, frames, "This contains a clip sampled in 3 to 21 seconds")
     np.testing.assert_array_equal(got.short_term, h)
     np.testing.assert_array_equal(got.global_memory, g)
@@ -40,8 +41,8 @@ def test_memory_is_the_slot_and_last_outputs_whatever_the_step_size(count, step_
 def test_the_time_in_the_text_changes_the_memory():
     pack = FakePack()
     compressor = Compressor(pack, CompressionConfig())
-    early = compressor.compress(features(3), 0, 3_000_000)
-    late = compressor.compress(features(3), 60_000_000, 63_000_000)
+    early = compress(compressor, features(3), 0, 3_000_000)
+    late = compress(compressor, features(3), 60_000_000, 63_000_000)
     assert not np.array_equal(early.global_memory, late.global_memory)
 
 
@@ -60,16 +61,16 @@ def test_no_step_feeds_more_than_step_tokens_and_steps_count_their_tokens():
 def test_clips_one_after_another_share_one_arena():
     pack = FakePack()
     compressor = Compressor(pack, CompressionConfig())
-    first = compressor.compress(features(16), 0, 0)
-    compressor.compress(features(5, seed=1), 0, 0)
-    again = compressor.compress(features(16), 0, 0)
+    first = compress(compressor, features(16), 0, 0)
+    compress(compressor, features(5, seed=1), 0, 0)
+    again = compress(compressor, features(16), 0, 0)
     np.testing.assert_array_equal(first.short_term, again.short_term)
     assert len(pack.lm.arenas) == 1
 
 
 def test_interleaved_compressions_do_not_disturb_each_other():
     pack = FakePack()
-    alone = Compressor(FakePack(), CompressionConfig()).compress(features(6), 0, 6_000_000)
+    alone = compress(Compressor(FakePack(), CompressionConfig()), features(6), 0, 6_000_000)
     compressor = Compressor(pack, CompressionConfig(step_tokens=5))
     a, b = (compressor.begin(features(6, seed=s), 0, 6_000_000) for s in (0, 1))
     while not (a.step() & b.step()):
@@ -85,7 +86,7 @@ def test_more_compressions_than_allowed_are_refused_until_one_is_cancelled():
     with pytest.raises(EngineError, match="max_concurrent"):
         second.step()
     first.cancel()
-    assert len(compressor.compress(features(3), 0, 0).short_term) == 12
+    assert len(compress(compressor, features(3), 0, 0).short_term) == 12
     with pytest.raises(RuntimeError, match="cancelled"):
         first.step()
 
@@ -94,8 +95,8 @@ def test_a_clip_beyond_the_positions_is_an_engine_error_and_frees_its_place():
     compressor = Compressor(FakePack(max_positions=90), CompressionConfig(max_concurrent=1))
     for _ in range(2):
         with pytest.raises(EngineError, match="clip_max"):
-            compressor.compress(features(16), 0, 0)
-    assert len(compressor.compress(features(2), 0, 0).short_term) == 8
+            compress(compressor, features(16), 0, 0)
+    assert len(compress(compressor, features(2), 0, 0).short_term) == 8
 
 
 def test_hidden_states_that_are_not_finite_are_an_engine_error_and_free_their_place():
@@ -103,12 +104,12 @@ def test_hidden_states_that_are_not_finite_are_an_engine_error_and_free_their_pl
     compressor = Compressor(pack, CompressionConfig(max_concurrent=1))
     broken = [np.full_like(f, np.nan) for f in features(3)]
     with pytest.raises(EngineError, match="not finite"):
-        compressor.compress(broken, 0, 0)
-    assert len(compressor.compress(features(3), 0, 0).short_term) == 12
+        compress(compressor, broken, 0, 0)
+    assert len(compress(compressor, features(3), 0, 0).short_term) == 12
 
 
 def test_results_cannot_be_written():
-    result = Compressor(FakePack(), CompressionConfig()).compress(features(3), 0, 0)
+    result = compress(Compressor(FakePack(), CompressionConfig()), features(3), 0, 0)
     with pytest.raises(ValueError, match="read-only"):
         result.short_term[0] = 0
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memory_fakes import SPEC, FakePack, clip
-from omnilive.errors import ConfigError, EngineError
+from omnilive.errors import ConfigError, EngineError, TooLongError
 from omnilive.memory.config import RetrievalConfig
 from omnilive.memory.grounding import Grounding, globals_of
 
@@ -68,10 +68,10 @@ def test_an_empty_question_is_refused_and_the_next_one_works():
     )
 
 
-def test_a_question_beyond_the_positions_is_an_engine_error_and_the_next_one_works():
+def test_a_question_beyond_the_positions_is_too_long_and_the_next_one_works():
     grounding = Grounding(FakePack(max_positions=40), RetrievalConfig())
     grounding.question_feature(long_term(30), "what")
-    with pytest.raises(EngineError, match="positions"):
+    with pytest.raises(TooLongError, match="positions"):
         grounding.question_feature(long_term(30), "a question that does not fit")
     np.testing.assert_array_equal(
         grounding.question_feature(long_term(30), "where"), expected(long_term(30), "where")

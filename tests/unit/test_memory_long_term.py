@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from memory_steps import integrate
 
 from memory_fakes import SPEC, FakePack, clip
 from omnilive.errors import ConfigError, EngineError
@@ -19,7 +20,7 @@ def reference(clips, max_clips):
 
 
 def test_an_empty_memory_has_no_rows():
-    assert LongTermMemory(FakePack(), LongTermConfig()).integrate(()).shape == (0, SPEC.hidden)
+    assert integrate(LongTermMemory(FakePack(), LongTermConfig()), ()).shape == (0, SPEC.hidden)
 
 
 @settings(max_examples=40, deadline=None)
@@ -41,7 +42,7 @@ def test_any_sequence_of_snapshots_integrates_as_if_from_nothing(frames, max_cli
             abandoned = memory.begin(clips)
             for _ in range(data.draw(st.integers(0, 4), label="steps")):
                 abandoned.step()
-        got = memory.integrate(snapshot)
+        got = integrate(memory, snapshot)
         np.testing.assert_array_equal(got, reference(snapshot, max_clips))
         assert max(a.length for a in pack.lm.arenas) <= pack.lm.arenas[0].capacity
 
@@ -50,9 +51,9 @@ def test_a_closed_clip_costs_its_own_rows_and_one_row_per_clip():
     pack = FakePack(max_positions=8192)
     memory = LongTermMemory(pack, LongTermConfig(max_clips=32))
     clips = [clip(i, 16) for i in range(20)]
-    memory.integrate(clips[:19])
+    integrate(memory, clips[:19])
     before = memory.tokens_computed
-    memory.integrate(clips)
+    integrate(memory, clips)
     assert memory.tokens_computed - before == 64 + 20
     assert memory.tokens_computed == pack.lm.tokens
 
@@ -60,9 +61,9 @@ def test_a_closed_clip_costs_its_own_rows_and_one_row_per_clip():
 def test_the_same_snapshot_again_costs_nothing():
     pack = FakePack()
     memory = LongTermMemory(pack, LongTermConfig())
-    first = memory.integrate([clip(0), clip(1)])
+    first = integrate(memory, [clip(0), clip(1)])
     before = memory.tokens_computed
-    again = memory.integrate([clip(0), clip(1)])
+    again = integrate(memory, [clip(0), clip(1)])
     assert again is first
     assert memory.tokens_computed == before
 
@@ -71,7 +72,7 @@ def test_a_changed_global_memory_alone_is_not_mistaken_for_the_same_snapshot():
     memory = LongTermMemory(FakePack(), LongTermConfig())
     a, b = clip(0), clip(0, seed=0)
     object.__setattr__(b, "global_memory", clip(0, seed=9).global_memory)
-    assert not np.array_equal(memory.integrate([a]), memory.integrate([b]))
+    assert not np.array_equal(integrate(memory, [a]), integrate(memory, [b]))
 
 
 def test_recomputation_after_a_slide_happens_once_per_quarter_of_the_window():
@@ -81,7 +82,7 @@ def test_recomputation_after_a_slide_happens_once_per_quarter_of_the_window():
     for i in range(40):
         clips.append(clip(i, 2))
         before = memory.tokens_computed
-        rows = len(memory.integrate(clips))
+        rows = len(integrate(memory, clips))
         whole += memory.tokens_computed - before == rows * (SPEC.slots * 2 + 1) and rows > 1
     assert whole == (40 - 8) / 2
 
@@ -104,7 +105,7 @@ def test_clips_that_lost_their_short_term_memory_are_left_out():
     clips = [clip(i) for i in range(4)]
     clips[0] = clips[0].without_short_term()
     memory = LongTermMemory(FakePack(), LongTermConfig())
-    np.testing.assert_array_equal(memory.integrate(clips), reference(clips[1:], 32))
+    np.testing.assert_array_equal(integrate(memory, clips), reference(clips[1:], 32))
 
 
 def test_the_engines_positions_bound_the_window():
@@ -112,7 +113,7 @@ def test_the_engines_positions_bound_the_window():
     assert memory.max_clips == 3
     clips = [clip(i, 16) for i in range(9)]
     for n in range(1, 10):
-        np.testing.assert_array_equal(memory.integrate(clips[:n]), reference(clips[:n], 3))
+        np.testing.assert_array_equal(integrate(memory, clips[:n]), reference(clips[:n], 3))
 
 
 def test_an_engine_too_short_for_one_clip_is_refused():
@@ -123,13 +124,13 @@ def test_an_engine_too_short_for_one_clip_is_refused():
 def test_a_clip_longer_than_planned_for_is_refused():
     memory = LongTermMemory(FakePack(), LongTermConfig(), clip_max=4)
     with pytest.raises(EngineError, match="clip_max"):
-        memory.integrate([clip(0, 5)])
+        integrate(memory, [clip(0, 5)])
 
 
 def test_no_step_runs_more_than_step_tokens():
     pack = FakePack()
     memory = LongTermMemory(pack, LongTermConfig(step_tokens=10))
-    memory.integrate([clip(i, 16) for i in range(3)])
+    integrate(memory, [clip(i, 16) for i in range(3)])
     assert max(pack.lm.blocks) <= 10
 
 
@@ -148,7 +149,7 @@ def test_a_superseded_integration_can_neither_go_on_nor_spoil_the_newer_one():
 def test_a_failed_step_leaves_the_memory_right():
     pack = FakePack()
     memory = LongTermMemory(pack, LongTermConfig(step_tokens=4))
-    memory.integrate([clip(0)])
+    integrate(memory, [clip(0)])
     integration = memory.begin([clip(0), clip(1)])
     integration.step()
     hidden, pack.lm.hidden = pack.lm.hidden, None
@@ -156,13 +157,13 @@ def test_a_failed_step_leaves_the_memory_right():
         integration.step()
     pack.lm.hidden = hidden
     np.testing.assert_array_equal(
-        memory.integrate([clip(0), clip(1)]), reference([clip(0), clip(1)], 32)
+        integrate(memory, [clip(0), clip(1)]), reference([clip(0), clip(1)], 32)
     )
 
 
 def test_long_term_memory_cannot_be_written():
     with pytest.raises(ValueError, match="read-only"):
-        LongTermMemory(FakePack(), LongTermConfig()).integrate([clip(0)])[0] = 0
+        integrate(LongTermMemory(FakePack(), LongTermConfig()), [clip(0)])[0] = 0
 
 
 @pytest.mark.parametrize("changes", [{"max_clips": 0}, {"step_tokens": 0}])

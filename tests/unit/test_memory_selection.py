@@ -9,22 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnilive.errors import ConfigError
-from omnilive.memory.config import RULES, RetrievalConfig
+from omnilive.memory.config import FALLBACKS, RULES, RetrievalConfig
 from omnilive.memory.selection import probabilities, ranking, select
 
 cosines = st.lists(st.floats(-1, 1, width=32), max_size=40)
 
 
-@given(cosines, st.sampled_from(RULES), st.sampled_from(["rule", "none", "last_frames"]))
+@given(cosines, st.sampled_from(RULES), st.sampled_from(FALLBACKS))
 def test_every_rule_selects_distinct_positions_in_time_order_or_falls_back(scores, rule, fallback):
     result = select(scores, RetrievalConfig(rule=rule, fallback=fallback))
     assert list(result.clips) == sorted(set(result.clips))
     assert all(0 <= i < len(scores) for i in result.clips)
-    assert result.fallback == (not result.clips)
+    assert result.fallback == ("" if result.clips else fallback)
     assert len(result.probabilities) == len(scores)
-    assert result.fallback_frames in (0, 3)
-    if result.clips or not scores or fallback == "none":
-        assert result.fallback_frames == 0
+    assert result.fallback_frames == (3 if result.fallback == "last_frames" else 0)
 
 
 @given(cosines.filter(bool), st.integers(1, 50))
@@ -78,24 +76,15 @@ def test_the_rules_differ_as_the_reference_has_it():
     }
 
 
-@pytest.mark.parametrize(
-    ("rule", "frames"), [("softmax_threshold", 0), ("best_above", 3), ("earliest_above", 3)]
-)
-def test_by_default_each_rule_falls_back_as_the_reference_does(rule, frames):
-    result = select([0.1] * 8, RetrievalConfig(rule=rule))
-    assert (result.clips, result.fallback, result.fallback_frames) == ((), True, frames)
-
-
 def test_a_probability_or_cosine_exactly_at_the_threshold_does_not_pass():
     assert select([0.5] * 5, RetrievalConfig()).clips == ()
     for rule in ("best_above", "earliest_above"):
         assert select([0.3], RetrievalConfig(rule=rule)).clips == ()
 
 
-def test_with_no_clips_there_are_no_frames_to_fall_back_on():
+def test_with_no_clips_nothing_is_selected():
     for rule in RULES:
-        result = select([], RetrievalConfig(rule=rule, fallback="last_frames"))
-        assert (result.clips, result.fallback, result.fallback_frames) == ((), True, 0)
+        assert select([], RetrievalConfig(rule=rule)).clips == ()
 
 
 def test_hours_of_unrelated_clips_do_not_hide_the_clip_that_answers():

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from memory_fakes import clip
 from omnilive.errors import ConfigError
-from omnilive.memory.clip import Clip
+from omnilive.memory.clip import Clip, Keyframe
 from omnilive.memory.config import StoreConfig
 from omnilive.memory.store import MemoryStore
 
 
 def test_a_clip_does_not_change_with_the_arrays_it_was_made_from():
     h, g = np.ones((4, 2), np.float32), np.ones(2, np.float32)
-    made = Clip(0, 0, 1, (0,), ("kf",), h, g)
+    made = Clip(0, 0, 1, (0,), (Keyframe("kf", 64, 36),), h, g)
     h[0] = 7
     g[0] = 7
     assert made.short_term[0, 0] == made.global_memory[0] == 1

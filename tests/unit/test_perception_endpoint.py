@@ -70,7 +70,7 @@ def run(
                     endpointer.seal(event.utterance.index)
         events += new
         at += size
-    return events + endpointer.finish(samples_to_us(len(audio)))
+    return events + endpointer.finish()
 
 
 def utterances(events: list[EndpointEvent]) -> list[Utterance]:
@@ -90,14 +90,12 @@ def as_data(events: list[EndpointEvent]) -> list[tuple[object, ...]]:
     out: list[tuple[object, ...]] = []
     for event in events:
         if isinstance(event, SpeechStarted):
-            head = ("started", event.index, event.onset_us, event.at_us)
-            out.append((*head, event.background.tobytes()))
+            out.append(("started", event.index, event.onset_us, event.background.tobytes()))
         elif isinstance(event, SpeechContinued):
-            out.append(("continued", event.index, event.at_us))
+            out.append(("continued", event.index))
         else:
             u = event.utterance
-            times = (u.start_us, u.end_us, u.endpoint_us, u.is_split)
-            out.append(("ended", u.index, *times, u.samples.tobytes(), u.background.tobytes()))
+            out.append(("ended", u.index, u.start_us, u.end_us, u.is_split, u.samples.tobytes()))
     return out
 
 
@@ -136,7 +134,7 @@ def test_everything_said_is_in_an_utterance_and_in_one_only(
             assert len(part.samples) <= SMALL.max_utterance_ms * 16
             voiced_end = part.end_us * 16 // 1000
             covered[start : max(start, min(voiced_end, end))] += 1
-            assert part.start_us <= part.end_us <= part.endpoint_us
+            assert part.start_us <= part.end_us <= samples_to_us(total)
     assert covered.max(initial=0) <= 1, "something said is in two utterances"
     for start, end in voiced_runs(probabilities):
         if end - start >= 3:
@@ -172,17 +170,21 @@ def test_started_comes_once_and_before_anything_else_of_an_utterance(
     assert state == "idle"
 
 
+def test_speech_is_told_as_soon_as_it_is_long_enough() -> None:
+    endpointer = Endpointer(SMALL, lambda chunk: 1.0)
+    told = [endpointer.push(Pcm(i * 32_000, np.zeros(CHUNK, np.float32))) for i in range(4)]
+    assert [len(events) for events in told] == [0, 0, 1, 0]
+
+
 def test_an_utterance_runs_from_pre_roll_to_endpoint() -> None:
     events = run([0.0] * 10 + [1.0] * 8 + [0.0] * 10)
     started, ended = events
     assert isinstance(started, SpeechStarted) and isinstance(ended, SpeechEnded)
     assert started.onset_us == 10 * 32_000
-    assert started.at_us == 13 * 32_000  # after the shortest speech
     utterance = ended.utterance
     assert span(utterance) == (6 * CHUNK, 23 * CHUNK)
     assert utterance.start_us == 10 * 32_000
     assert utterance.end_us == 18 * 32_000
-    assert utterance.endpoint_us == 23 * 32_000
 
 
 def test_pre_roll_reaches_no_further_than_the_stream() -> None:
@@ -215,6 +217,31 @@ def test_speech_that_resumes_within_the_grace_reopens_the_utterance(pause: int) 
     assert span(first) == (1 * CHUNK, 15 * CHUNK)
     assert span(second) == (1 * CHUNK, (20 + pause) * CHUNK)
     assert second.start_us == first.start_us
+
+
+def test_without_a_grace_speech_right_after_the_endpoint_is_a_new_utterance() -> None:
+    script = [0.0] * 5 + [1.0] * 5 + [0.0] * 5 + [1.0] * 5 + [0.0] * 9
+    assert [u.index for u in utterances(run(script, replace(SMALL, reopen_grace_ms=0)))] == [0, 1]
+
+
+@pytest.mark.parametrize(("grace_ms", "told_chunks"), [(192, 9), (0, None)])
+def test_how_long_an_utterance_may_be_reopened_is_told(
+    grace_ms: int, told_chunks: int | None
+) -> None:
+    config = replace(SMALL, reopen_grace_ms=grace_ms)
+    told_us = Endpointer(config, lambda chunk: 0.0).reopen_us
+    assert told_us == (told_chunks or 0) * 32_000
+    if told_chunks:
+        script = [0.0] * 5 + [1.0] * 5 + [0.0] * 11 + [1.0] * 3
+        calls = iter(script)
+        endpointer = Endpointer(config, lambda chunk: next(calls))
+        ended_at = continued_at = 0
+        for i in range(len(script)):
+            for event in endpointer.push(Pcm(i * 32_000, np.zeros(CHUNK, np.float32))):
+                ended_at = i if isinstance(event, SpeechEnded) else ended_at
+                continued_at = i if isinstance(event, SpeechContinued) else continued_at
+        # The latest moment at which this utterance can turn out to go on.
+        assert continued_at - ended_at == told_chunks
 
 
 def test_speech_after_the_grace_is_a_new_utterance() -> None:
@@ -273,7 +300,6 @@ def test_finish_ends_an_open_utterance_with_its_last_samples() -> None:
     (utterance,) = utterances(run([0.0] * 5 + [1.0] * 5, extra=100))
     assert span(utterance) == (1 * CHUNK, 10 * CHUNK + 100)
     assert utterance.end_us == 10 * 32_000
-    assert utterance.endpoint_us == samples_to_us(10 * CHUNK + 100)
 
 
 def test_finish_in_silence_brings_nothing() -> None:
@@ -304,7 +330,7 @@ def test_times_count_from_the_first_block() -> None:
     endpointer = Endpointer(SMALL, lambda chunk: 1.0)
     (started,) = endpointer.push(Pcm(7_000_000, np.zeros(3 * CHUNK, np.float32)))
     assert isinstance(started, SpeechStarted)
-    assert (started.onset_us, started.at_us) == (7_000_000, 7_096_000)
+    assert started.onset_us == 7_000_000
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omnilive.perception.audio_model import SoundClass, Transcript
-from omnilive.perception.language import detect_language, question_text, strip_tags
+from omnilive.perception.language import (
+    LONGEST_WORD,
+    detect_language,
+    last_words,
+    question_text,
+    strip_tags,
+)
 
 
 @pytest.mark.parametrize(
@@ -74,3 +80,27 @@ def test_a_sound_without_a_chinese_name_is_left_out_of_a_chinese_question() -> N
 def test_every_sound_of_the_miniature_has_a_chinese_name() -> None:
     for label in ("Bell", "Knock", "Applause", "Rain", "Siren", "Bark", "Engine", "Alarm"):
         assert ask("那是什么", label).startswith("声音是")
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "expected"),
+    [
+        ("one two  three", 2, "two  three"),
+        ("one two three", 3, "one two three"),
+        ("one, two.", 1, "two."),
+        ("现在桌子上有什么", 3, "有什么"),
+        ("看 the red 盒子", 3, "red 盒子"),
+        ("x" * 40, 1, "x" * (40 - 2 * LONGEST_WORD)),
+        ("", 1, ""),
+    ],
+)
+def test_the_last_words_are_kept(text: str, limit: int, expected: str) -> None:
+    assert last_words(text, limit) == expected
+
+
+@given(st.text(max_size=200), st.integers(1, 20))
+def test_what_is_kept_is_the_end_of_the_text_and_bounded(text: str, limit: int) -> None:
+    kept = last_words(text, limit)
+    assert text.endswith(kept)
+    assert len("".join(kept.split())) <= limit * LONGEST_WORD
+    assert last_words(kept, limit) == kept

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from omnilive.errors import EngineError
+from omnilive.errors import TooLongError
 from omnilive.reasoning.budget import MemoryCounts, VisualBudget, choose_evidence, thinned
 from omnilive.reasoning.config import BudgetConfig
 from omnilive.reasoning.image_tokens import TileGeometry, token_count
 
 FULL = TileGeometry(560, 20)
 MICRO = TileGeometry(168, 6)
-NO_LIMITS = BudgetConfig(max_visual_tokens=10**9, max_frames=10**6)
+NO_LIMITS = BudgetConfig(max_visual_tokens=10**9, max_frames=10**6, transform="image")
 TEXT = 40
 
 
@@ -262,7 +262,7 @@ def test_text_without_frames_is_counted_as_it_will_be_written() -> None:
 
 
 def test_a_question_beyond_the_context_is_refused() -> None:
-    with pytest.raises(EngineError, match="shorter question"):
+    with pytest.raises(TooLongError, match="shorter question"):
         choose([], MemoryCounts(), NO_LIMITS, context=TEXT - 1)
 
 

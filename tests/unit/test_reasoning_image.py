@@ -8,18 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omnilive.reasoning.image_tokens import (
+    ScaledPicture,
     arrange,
-    image_grid,
     image_scaled,
     token_count,
-    video_grid,
     video_scaled,
 )
-from omnilive.reasoning.stitch import LEAST_STRIP, layout, scaled_size, stitch
+from omnilive.reasoning.stitch import LEAST_STRIP, Stitching, layout, scaled_size, stitch
 from omnilive.reasoning.tiles import tiles_of
 
 PIXELS, GRID = 560, 20
 SIZES = st.tuples(st.integers(1, 4000), st.integers(1, 4000))
+
+
+def grid_of(scaled: ScaledPicture) -> tuple[int, int]:
+    return scaled.rows, scaled.columns
 
 
 def canvas(width: int, height: int, frames: int) -> tuple[int, int]:
@@ -45,9 +48,10 @@ def canvas(width: int, height: int, frames: int) -> tuple[int, int]:
 def test_a_picture_costs_what_the_reference_says(
     size: tuple[int, int], transform: str, grid: tuple[int, int], tokens: int
 ) -> None:
-    found = image_grid(*size, 24, PIXELS) if transform == "image" else video_grid(*size, PIXELS)
-    assert found == grid
-    assert token_count(*found, GRID) == tokens
+    image = transform == "image"
+    scaled = image_scaled(*size, 24, PIXELS) if image else video_scaled(*size, PIXELS)
+    assert grid_of(scaled) == grid
+    assert token_count(*grid, GRID) == tokens
 
 
 @given(size=SIZES, hd_num=st.integers(1, 40))
@@ -64,10 +68,10 @@ def test_the_image_transform_keeps_within_its_tiles_and_its_picture_within_them(
 def test_portrait_costs_the_same_as_the_landscape_it_is_turned_from(
     size: tuple[int, int], hd_num: int
 ) -> None:
-    rows, columns = image_grid(*size, hd_num, PIXELS)
-    assert image_grid(*size[::-1], hd_num, PIXELS) == (columns, rows)
-    rows, columns = video_grid(*size, PIXELS)
-    assert video_grid(*size[::-1], PIXELS) == (columns, rows)
+    turned = image_scaled(*size[::-1], hd_num, PIXELS)
+    assert grid_of(image_scaled(*size, hd_num, PIXELS)) == grid_of(turned)[::-1]
+    turned = video_scaled(*size[::-1], PIXELS)
+    assert grid_of(video_scaled(*size, PIXELS)) == grid_of(turned)[::-1]
 
 
 @given(size=SIZES, hd_num=st.integers(1, 39))
@@ -140,6 +144,17 @@ def test_a_stitched_picture_holds_each_frame_its_label_and_white() -> None:
         label = picture[place.label_top : place.label_top + plan.strip]
         assert (label < 100).any()
         assert (label[:, plan.width // 2 :] == 255).all()
+
+
+def test_a_frame_of_another_size_than_laid_out_or_one_too_many_is_refused() -> None:
+    stitching = Stitching([(128, 72)], 168)
+    with pytest.raises(ValueError, match="1 frames are missing"):
+        stitching.picture()
+    with pytest.raises(ValueError, match="not what was laid out"):
+        stitching.add(np.zeros((73, 128, 3), np.uint8))
+    stitching.add(np.zeros((72, 128, 3), np.uint8))
+    with pytest.raises(ValueError, match="not what was laid out"):
+        stitching.add(np.zeros((72, 128, 3), np.uint8))
 
 
 def test_labels_tell_frames_apart() -> None:

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakes_reasoner import BOS, TOKENIZER, VOCAB, FakePack
-from omnilive.errors import EngineError
+from omnilive.errors import TooLongError
 from omnilive.reasoning.config import InstructionConfig
-from omnilive.reasoning.instruction import InstructionCheck
+from omnilive.reasoning.instruction import InstructionCheck, Verdict
 
 TEXTS = st.lists(
     st.sampled_from(["What is red", "Yes", "um", "?", "？", " ", "盒子", '"']), max_size=5
@@ -39,14 +39,25 @@ def prompt_of(words: str) -> list[int]:
     ],
 )
 def test_the_prompt_quotes_the_utterance_without_one_question_mark(text: str, words: str) -> None:
-    check = InstructionCheck(FakePack(), InstructionConfig())
-    assert check.prompt_ids(text) == prompt_of(words)
+    pack = FakePack()
+    check = InstructionCheck(pack, InstructionConfig())
+    seen = []
+    logits = pack.fake_decoder.logits
+
+    def record(arena, embeds, **kwargs):
+        seen.append(embeds)
+        return logits(arena, embeds, **kwargs)
+
+    pack.fake_decoder.logits = record
+    verdict = check.judge(text)
+    np.testing.assert_array_equal(seen[0], pack.embeddings[prompt_of(words)])
+    assert verdict.tokens == len(prompt_of(words))
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n"])
 def test_nothing_said_is_no_instruction_and_costs_nothing(text: str) -> None:
     pack = FakePack()
-    assert InstructionCheck(pack, InstructionConfig()).probability(text) == 0.0
+    assert InstructionCheck(pack, InstructionConfig()).judge(text) == Verdict(0.0, 0)
     assert pack.fake_decoder.blocks == []
 
 
@@ -55,16 +66,16 @@ def test_nothing_said_is_no_instruction_and_costs_nothing(text: str) -> None:
 def test_the_answer_does_not_depend_on_what_was_asked_before(texts: list[str]) -> None:
     check = InstructionCheck(FakePack(), InstructionConfig())
     for text in texts:
-        fresh = InstructionCheck(FakePack(), InstructionConfig()).probability(text)
-        assert check.probability(text) == pytest.approx(fresh, rel=1e-3, abs=1e-9)
+        fresh = InstructionCheck(FakePack(), InstructionConfig()).judge(text).probability
+        assert check.judge(text).probability == pytest.approx(fresh, rel=1e-3, abs=1e-9)
 
 
 def test_the_shared_beginning_is_prefilled_once() -> None:
     pack = FakePack()
     check = InstructionCheck(pack, InstructionConfig())
-    check.probability("What is red?")
-    check.probability("Hello there.")
+    told = [check.judge(text).tokens for text in ("What is red?", "Hello there.")]
     first, second = pack.fake_decoder.blocks
+    assert told == [first, second]
     shared = len(prompt_of("")) - len(
         TOKENIZER.encode('"[UNUSED_TOKEN_145]\n[UNUSED_TOKEN_146]assistant\n', allow_special=True)
     )
@@ -75,7 +86,7 @@ def test_the_shared_beginning_is_prefilled_once() -> None:
 def test_the_same_utterance_twice_runs_one_token() -> None:
     pack = FakePack()
     check = InstructionCheck(pack, InstructionConfig())
-    assert check.probability("Go.") == pytest.approx(check.probability("Go."))
+    assert check.judge("Go.").probability == pytest.approx(check.judge("Go.").probability)
     assert pack.fake_decoder.blocks[1] == 1
 
 
@@ -92,7 +103,7 @@ def test_the_probability_is_yes_against_no(
         row[0, first_id(word)] = pieces.get(word, 0.0)
     monkeypatch.setattr(pack.fake_decoder, "logits", lambda *a, **k: row)
     check = InstructionCheck(pack, InstructionConfig())
-    assert check.probability("Go.") == pytest.approx(probability, rel=1e-4)
+    assert check.judge("Go.").probability == pytest.approx(probability, rel=1e-4)
 
 
 def first_id(word: str) -> int:
@@ -107,7 +118,7 @@ def test_the_threshold_decides() -> None:
 
 def test_an_utterance_beyond_its_limit_is_refused_and_the_next_one_works() -> None:
     check = InstructionCheck(FakePack(), InstructionConfig(max_prompt_tokens=80))
-    before = check.probability("Go.")
-    with pytest.raises(EngineError, match=r"instruction\.max_prompt_tokens"):
-        check.probability("red " * 80)
-    assert check.probability("Go.") == pytest.approx(before)
+    before = check.judge("Go.").probability
+    with pytest.raises(TooLongError, match=r"instruction\.max_prompt_tokens"):
+        check.judge("red " * 80)
+    assert check.judge("Go.").probability == pytest.approx(before)

@@ -15,7 +15,7 @@ from omnilive.errors import EngineError
 from omnilive.reasoning.budget import MemoryCounts, VisualBudget
 from omnilive.reasoning.config import BudgetConfig, PromptConfig
 from omnilive.reasoning.image_tokens import arrange
-from omnilive.reasoning.prompt import PromptBuilder
+from omnilive.reasoning.prompt import Prompt, PromptBuilder
 from omnilive.reasoning.stitch import stitch
 from omnilive.reasoning.tiles import tiles_of
 
@@ -33,10 +33,18 @@ def ids(text: str) -> list[int]:
     return TOKENIZER.encode(text, allow_special=True)
 
 
+def build(builder: PromptBuilder, **arguments: Any) -> Prompt:
+    """Every step of one prompt."""
+    assembly = builder.begin(**arguments)
+    while not assembly.step():
+        continue
+    return assembly.prompt()
+
+
 def planned(
     builder: PromptBuilder, question: str, config: BudgetConfig = RICH, **given_: Any
 ) -> tuple[VisualBudget, dict[str, Any]]:
-    """A budget for the evidence ``given_`` and the arguments of ``build``."""
+    """A budget for the evidence ``given_`` and the arguments of ``begin``."""
     evidence = {"frames": FRAMES, "long_term": LONG_TERM, "short_term": SHORT_TERM} | given_
     long_term, short_term = evidence["long_term"], evidence["short_term"]
     language = evidence.get("language", "en")
@@ -69,7 +77,7 @@ def test_words_memory_and_image_come_in_the_references_order() -> None:
     pack = FakePack()
     builder = PromptBuilder(pack, REFERENCE)
     budget, arguments = planned(builder, "What is red?")
-    prompt = builder.build(**arguments)
+    prompt = build(builder, **arguments)
 
     scaled = budget.scaled
     assert scaled is not None
@@ -109,7 +117,7 @@ def test_the_system_turn_follows_the_questions_language() -> None:
         _, arguments = planned(
             builder, "What?", language=language, frames=[], long_term=None, short_term=[]
         )
-        prompts[language] = builder.build(**arguments).embeds
+        prompts[language] = build(builder, **arguments).embeds
     for language, words in (("en", "Be brief."), ("zh", "盒子。")):
         start = FakePack().embeddings[
             [
@@ -135,7 +143,7 @@ def test_a_label_stands_only_before_memory_that_is_there(
 ) -> None:
     builder = PromptBuilder(FakePack(), REFERENCE)
     _, arguments = planned(builder, "What?", frames=[], **evidence)
-    prompt = builder.build(**arguments)
+    prompt = build(builder, **arguments)
     lengths = [
         len(ids("This is video overview memory:")) + len(LONG_TERM),
         len(ids("This is question related video memory:")) + sum(map(len, SHORT_TERM)),
@@ -154,7 +162,7 @@ def test_only_the_kept_clips_are_written_and_in_time_order() -> None:
         if len(budget.clips) == 1:
             break
     assert budget.clips == (1,)
-    prompt = builder.build(**arguments)
+    prompt = build(builder, **arguments)
     kept = prompt.embeds[prompt.plora_rows][-len(SHORT_TERM[1]) :]
     np.testing.assert_allclose(kept, pack.project(SHORT_TERM[1]), rtol=1e-5)
 
@@ -165,7 +173,7 @@ def test_without_frames_the_question_says_nothing_of_frames() -> None:
     _, arguments = planned(builder, "What?", frames=[], long_term=None, short_term=[])
     turns = "Question: What?[UNUSED_TOKEN_145]\n[UNUSED_TOKEN_146]assistant\nThe answer is"
     expected = [BOS, *ids("[UNUSED_TOKEN_146]user\n"), *ids(turns)]
-    prompt = builder.build(**arguments)
+    prompt = build(builder, **arguments)
     np.testing.assert_array_equal(prompt.embeds, pack.embeddings[expected])
     assert len(prompt.plora_rows) == 0
 
@@ -184,7 +192,7 @@ def test_no_question_can_end_its_turn_or_begin_another(question: str) -> None:
     pack = FakePack()
     builder = PromptBuilder(pack, REFERENCE)
     _, arguments = planned(builder, question, frames=[], long_term=None, short_term=[])
-    embeds = builder.build(**arguments).embeds
+    embeds = build(builder, **arguments).embeds
     markers = [TOKENIZER.id_of(f"[UNUSED_TOKEN_{n}]") for n in (145, 146)]
     counts = [int((embeds == pack.embeddings[m]).all(axis=1).sum()) for m in markers]
     assert counts == [1, 2]
@@ -204,7 +212,7 @@ def test_tiles_are_encoded_a_few_per_step() -> None:
         steps += 1
     assert steps == -(-budget.tiles // 3)
     assert [n for name, n in pack.runs if name == "vlm_vit"][:-1] == [3] * (steps - 1)
-    np.testing.assert_array_equal(assembly.prompt().embeds, builder.build(**arguments).embeds)
+    np.testing.assert_array_equal(assembly.prompt().embeds, build(builder, **arguments).embeds)
     assert assembly.step()
 
 
@@ -220,7 +228,7 @@ def test_evidence_other_than_was_counted_is_refused() -> None:
         {"question": "What is red and what is blue?"},
     ):
         with pytest.raises(EngineError, match="not what its budget counted"):
-            builder.build(**(good | change))
+            build(builder, **(good | change))
 
 
 def test_the_geometry_is_the_packs() -> None:

@@ -32,7 +32,7 @@ def test_each_question_gets_its_own_events(tmp_path: Path) -> None:
     run = built(kitchen_run(), tmp_path)
     assert [q.outcome for q in run.questions] == [
         "answered",
-        "filler, unanswered",
+        "filler, not answered",
         "cancelled",
         "answered",
         "answered",
@@ -107,6 +107,25 @@ def test_the_clip_in_progress_at_the_end_of_a_cut_log_is_shown_open(tmp_path: Pa
     clips = built(run, tmp_path).clips
     assert [(c.index, c.reason, c.frames) for c in clips] == [(0, "cut", 5), (1, "open", 4)]
     assert clips[1].start_us == 5 * S
+
+
+def test_the_part_split_off_a_long_utterance_stays_when_its_rest_is_reopened(
+    tmp_path: Path,
+) -> None:
+    run = RunWriter()
+    run.start(90 * S)
+    run.add(S, events.SpeechStarted(0, 1, S))
+    run.add(31 * S, events.SpeechEnded(0, 1, S, 30 * S, 1, True))
+    run.add(32 * S, events.Transcribed(0, 1, "A long first part", "en", False, 4))
+    run.add(40 * S, events.SpeechEnded(0, 1, 30 * S, 39 * S, 1, False))
+    run.add(41 * S, events.Transcribed(0, 1, "and a false end", "en", False, 4))
+    run.add(42 * S, events.SpeechContinued(0, 2))
+    run.add(50 * S, events.SpeechEnded(0, 2, 30 * S, 49 * S, 1, False))
+    run.add(51 * S, events.Transcribed(0, 2, "and its end.", "en", False, 4))
+    (question,) = built(run, tmp_path).questions
+    assert question.text == "A long first part and its end."
+    assert question.reopened == 1
+    assert question.asked_us == 49 * S
 
 
 def test_the_timeline_lasts_until_the_last_word_heard(tmp_path: Path) -> None:
@@ -184,6 +203,25 @@ def test_a_cut_label_fits_its_box(text: str, width: float) -> None:
     label = fitted(text, width, 6.0)
     assert label == "" or text_width(label, 6.0) <= width + 1e-6
     assert label == text or label == "" or text.startswith(label[:-1].rstrip())
+
+
+def test_broad_letters_leave_room_for_fewer_of_them() -> None:
+    assert len(fitted("%" * 80, 280, 6.4)) < len(fitted("i" * 80, 280, 6.4)) * 0.7
+
+
+@given(st.integers(1_000_000, 7 * 86_400_000_000), st.integers(2, 40))
+def test_sparse_ticks_are_few_and_each_is_a_tick(duration_us: int, at_most: int) -> None:
+    scale = scale_for(duration_us)
+    sparse = scale.sparse_ticks_us(at_most)
+    assert 1 <= len(sparse) <= at_most
+    assert set(sparse) <= set(scale.ticks_us())
+
+
+@given(st.integers(1_000_000, 86_400_000_000), st.floats(0, 1))
+def test_every_moment_has_a_tick_before_it(duration_us: int, share: float) -> None:
+    scale = scale_for(duration_us)
+    us = round(share * duration_us)
+    assert scale.tick_before_us(us) == max(t for t in scale.ticks_us() if t <= us)
 
 
 @given(st.lists(st.integers(), unique=True), st.integers(1, 20))

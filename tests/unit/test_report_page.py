@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -13,55 +11,9 @@ from hypothesis import strategies as st
 
 from omnilive import events
 from omnilive.errors import ConfigError, OutputError
-from omnilive.report.document import PageLimits
 from omnilive.report.page import write_report
-from omnilive.report.thumbnails import ThumbnailLimits
-from report_runs import PERIOD_US, RunWriter, S, kitchen_run
-
-VOID = {"meta", "br", "img", "link", "input", "hr"}
-
-
-class Outline(HTMLParser):
-    """Checks nesting and collects what a browser would look at."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.ids: list[str] = []
-        self.links: list[str] = []
-        self.tags: set[str] = set()
-        self.texts: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        values = dict(attrs)
-        self.ids += [v for k, v in values.items() if k == "id" and v]
-        self.links += [v or "" for k, v in values.items() if k in ("href", "src", "xlink:href")]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        if tag not in VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open and self.open.pop() == tag, f"</{tag}> closes another element"
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(self.texts)
-
-
-def outline(path: Path) -> Outline:
-    page = Outline()
-    page.feed(path.read_text(encoding="utf-8"))
-    page.close()
-    assert page.open == []
-    return page
+from report_pages import outline
+from report_runs import RunWriter, S, kitchen_run
 
 
 def test_the_page_tells_the_whole_run(tmp_path: Path) -> None:
@@ -73,7 +25,7 @@ def test_the_page_tells_the_whole_run(tmp_path: Path) -> None:
         "What do you see now?",
         "现在桌子上有什么？",
         "桌子上有一个蓝色的盒子。",
-        "filler, unanswered",
+        "filler, not answered",
         "at 0:28.2 by generation 4",
         "0.070 → no instruction",
         "timestamps jumped by 3.2 s",
@@ -103,7 +55,11 @@ def test_the_answers_are_linked_only_where_they_exist(tmp_path: Path) -> None:
     folder = kitchen_run().write(tmp_path)
     assert "answers.wav" not in outline(write_report(folder)).links
     (folder / "answers.wav").write_bytes(b"RIFF")
-    assert "answers.wav" in outline(write_report(folder)).links
+    links = outline(write_report(folder)).links
+    assert "answers.wav" in links
+    heard = [u.partition("#t=")[2] for u in links if u.startswith("answers.wav#")]
+    assert heard[0] == "8.90,11.30"  # the first answer, from its first word to its last
+    assert heard[1].endswith(",28.16")  # until the barge-in
 
 
 @pytest.mark.parametrize(("trained", "warned"), [(False, True), (True, False)])
@@ -133,6 +89,30 @@ def test_speech_that_a_cut_log_leaves_open_lasts_until_the_log_does(tmp_path: Pa
     run.add(9 * S, events.SpeechStarted(0, 1, 8 * S))
     run.add(11 * S, events.SoundClassified(0, 1, "rain"))
     assert "utterance 0, 0:08.0–0:11.0" in outline(write_report(run.write(tmp_path))).text
+
+
+def test_a_log_that_was_continued_in_new_files_says_so(tmp_path: Path) -> None:
+    folder = kitchen_run().write(tmp_path)
+    assert "newest part of a longer log" not in outline(write_report(folder)).text
+    (folder / "events.1.jsonl").write_text("", encoding="utf-8")
+    assert "newest part of a longer log" in outline(write_report(folder)).text
+
+
+def test_questions_and_answers_stand_side_by_side_in_a_table(tmp_path: Path) -> None:
+    html = write_report(kitchen_run().write(tmp_path)).read_text(encoding="utf-8")
+    rows = re.findall(r'<tr><th scope="row">([\d:.]+)</th><td class="say">(.*?)</tr>', html)
+    told = {at: re.sub(r"<[^>]+>", "|", row) for at, row in rows}
+    assert "What do you see now?|||A kitchen with a red mug on the table.||1.71 s" in told["0:07.2"]
+    assert "um, okay" in told["0:15.7"] and "filler, not answered" in told["0:15.7"]
+    assert "by the sink. (|cancelled|)" in told["0:24.1"]
+    assert len(rows) == 6
+
+
+def test_what_was_retrieved_for_a_filler_is_folded_away(tmp_path: Path) -> None:
+    run = kitchen_run()
+    run.ground(1, 2, 16_600_000, [0.4], [0])
+    html = write_report(run.write(tmp_path)).read_text(encoding="utf-8")
+    assert html.count("Retrieval, not used") == 1
 
 
 def test_a_run_without_timings_or_keyframes_has_a_report(tmp_path: Path) -> None:
@@ -219,48 +199,3 @@ def test_text_from_a_log_never_becomes_markup(tmp_path: Path, text: str, keyfram
     assert {"script", "img"}.isdisjoint(page.tags)
     assert all(u.startswith(("#", "data:")) for u in page.links)
     assert not re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]", page.text)
-
-
-def long_run(hours: float, questions: int, text: str) -> RunWriter:
-    """A long stream with many questions, every one answered at length."""
-    run = RunWriter()
-    frames = round(3600 * hours)
-    run.start(frames * PERIOD_US)
-    run.clips([4] * (frames // 4), pictures=False)
-    every_us = frames * PERIOD_US // questions
-    clips = frames // 4
-    for i in range(questions):
-        at = run.hear(i, i + 1, i * every_us, i * every_us + S, text)
-        run.ground(i, i + 1, at, [0.1] * min(clips, 100), list(range(min(clips, 40))))
-        run.answer(i, i + 1, at, [text])
-    return run
-
-
-def test_the_page_of_a_long_stream_stays_small_and_says_what_it_left_out(tmp_path: Path) -> None:
-    run = long_run(hours=3, questions=400, text="what<is>that&" * 300)
-    folder = run.write(tmp_path)
-    path = write_report(folder)
-    assert path.stat().st_size < 8_000_000
-    text = outline(path).text
-    assert re.search(r"The timeline shows \d+ of 2700 clips, evenly spread", text)
-    assert re.search(r"\d+ later questions have no card", text)
-
-
-def test_pictures_are_bounded_and_the_page_says_so(tmp_path: Path) -> None:
-    folder = kitchen_run().write(tmp_path)
-    limits = PageLimits(thumbnails=ThumbnailLimits(pictures=6, picture_bytes=2_000))
-    path = write_report(folder, limits)
-    pictures = [u for u in outline(path).links if u.startswith("data:")]
-    assert len(pictures) == 6
-    assert max(map(len, pictures)) <= 2_000 * 4 / 3 + 64
-    assert re.search(r"\d+ places have no picture: the page is full", outline(path).text)
-
-
-def test_cards_that_do_not_fit_are_counted(tmp_path: Path) -> None:
-    folder = kitchen_run().write(tmp_path)
-    path = write_report(folder, replace(PageLimits(), card_bytes=9_000))
-    page = outline(path)
-    cards = page.ids.count("q0") + sum(i.startswith("q") for i in page.ids if i != "q0")
-    found = re.search(r"(\d+) later questions have no card", page.text)
-    assert found is not None
-    assert cards + int(found[1]) == 6

@@ -12,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omnilive.errors import OutputError
+from omnilive.output_config import OutputConfig
 from omnilive.speech import wav
 from omnilive.speech.track import AnswerTrack
 from omnilive.speech.wav import WavWriter
+from omnilive.speech.wav_parts import WavParts
 
 SECOND = 1_000_000
 
@@ -170,6 +172,63 @@ def test_the_size_limit_of_wav_is_an_output_error(
         writer.append(tone(100))
         with pytest.raises(OutputError, match="4 GiB"):
             writer.append(tone(100))
+    assert len(read_wav(tmp_path / "a.wav")) == 100
+
+
+def sound(folder: Path) -> dict[str, int]:
+    """Samples in each part."""
+    return {p.name: len(read_wav(p)) for p in sorted(folder.glob("*.wav"))}
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 300), max_size=12), st.integers(20, 100))
+def test_parts_together_hold_every_sample_once_and_in_order(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], part_samples: int
+) -> None:
+    folder = tmp_path_factory.mktemp("parts")
+    writer = WavParts(folder / "a.wav", 44 + 2 * part_samples, parts=10_000)
+    written = 0
+    for size in sizes:
+        writer.append((np.arange(written, written + size) / 32767).astype(np.float32))
+        written += size
+        assert writer.samples == written
+    writer.close()
+    names = ["a.wav", *(f"a-{i}.wav" for i in range(2, len(list(folder.iterdir())) + 1))]
+    pieces = [read_wav(folder / name) for name in names]
+    assert all(len(piece) == part_samples for piece in pieces[:-1])
+    assert np.concatenate(pieces).tolist() == list(range(written))
+
+
+def test_a_track_that_fills_a_file_goes_on_in_the_next_and_the_oldest_goes(tmp_path: Path) -> None:
+    config = OutputConfig(audio_part_bytes=44 + 2 * 16_000, audio_parts=2)
+    track = AnswerTrack()
+    track.write_wav(tmp_path / "answers.wav", config)
+    track.place(SECOND // 2, tone(16_000), generation=1)
+    track.settle(3 * SECOND // 2)
+    assert sound(tmp_path) == {"answers-2.wav": 8_000, "answers.wav": 16_000}
+    heard = [read_wav(tmp_path / name) for name in ("answers.wav", "answers-2.wav")]
+    assert [int(np.count_nonzero(part)) for part in heard] == [8_000, 8_000]
+    track.close(7 * SECOND // 2)
+    assert sound(tmp_path) == {"answers-3.wav": 16_000, "answers-4.wav": 8_000}
+
+
+def test_a_new_track_leaves_no_part_of_an_earlier_one(tmp_path: Path) -> None:
+    for name in ("answers-2.wav", "answers-9.wav", "answers-mine.wav"):
+        (tmp_path / name).write_bytes(b"old")
+    track = AnswerTrack()
+    track.write_wav(tmp_path / "answers.wav")
+    track.close()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["answers-mine.wav", "answers.wav"]
+
+
+def test_a_next_part_that_cannot_be_made_loses_nothing_written(tmp_path: Path) -> None:
+    writer = WavParts(tmp_path / "a.wav", 44 + 2 * 100, parts=2)
+    (tmp_path / "a-2.wav").mkdir()
+    for _ in range(2):
+        with pytest.raises(OutputError, match=r"a-2\.wav"):
+            writer.append(tone(150))
+        assert writer.samples == 100
+    writer.close()
     assert len(read_wav(tmp_path / "a.wav")) == 100
 
 

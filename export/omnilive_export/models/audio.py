@@ -35,6 +35,7 @@ ENCODER_DEFAULTS = {
 """The reference library's defaults, which a nested audio_config leaves out (spec §1.2)."""
 
 SAMPLE_RATE_HZ = 16_000
+MAX_N_FFT = 16_384
 CONV_WIDTH = 3
 CONV_STRIDES = 2
 """Mel frames per position: the second convolution has stride 2."""
@@ -110,8 +111,8 @@ def _encoder_spec(config: ConfigFile, folder: Path, lm: DecoderSpec) -> WhisperE
     rate = extractor.require("sampling_rate", extractor.integer("sampling_rate"), [SAMPLE_RATE_HZ])
     hop = extractor.integer("hop_length")
     n_fft = extractor.integer("n_fft")
-    if n_fft % 2 or n_fft < hop:
-        raise extractor.odd("n_fft", f"an even number of at least {hop} samples", n_fft)
+    if n_fft % 2 or not hop <= n_fft <= MAX_N_FFT:
+        raise extractor.odd("n_fft", f"an even number from {hop} to {MAX_N_FFT} samples", n_fft)
     frames = positions * CONV_STRIDES
     seconds = extractor.integer("chunk_length")
     if seconds * rate != frames * hop:

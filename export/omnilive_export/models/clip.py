@@ -65,6 +65,8 @@ def read_clip_spec(
         given = read_config(processor)
         mean = given.numbers("image_mean", 3)
         std = given.numbers("image_std", 3)
+        if min(std) <= 0:
+            raise given.odd("image_std", "three positive numbers", list(std))
     kind = config.text("hidden_act", "quick_gelu")
     return ClipVitSpec(
         pixels=pixels,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from omnilive_export.models.layers import read_head_dim
+from omnilive_export.models.layers import read_decoder_spec
 from omnilive_export.reading.config_file import ConfigFile
 from omnilive_export.reading.row_source import PickedRows, RowRange, RowSource
 from omnilive_export.reading.tensor_store import TensorStore
@@ -27,31 +27,14 @@ def read_internlm2_spec(config: ConfigFile) -> DecoderSpec:
     Raises:
         CheckpointError: a key is missing or odd.
     """
-    hidden = config.integer("hidden_size")
-    heads = config.integer("num_attention_heads")
-    head_dim = read_head_dim(config, hidden, heads)
-    kv_heads = config.integer("num_key_value_heads", heads)
-    if heads % kv_heads:
-        raise config.odd("num_key_value_heads", f"a divisor of {heads} heads", kv_heads)
-    config.require("hidden_act", config.text("hidden_act"), ["silu"])
     divisor = 1.0
     if "rope_scaling" in config:
         scaling = config.section("rope_scaling")
         kind = scaling.require("type", scaling.text("type"), ["dynamic", "linear"])
         if kind == "linear":
             divisor = scaling.number("factor")
-    return DecoderSpec(
-        hidden=hidden,
-        layers=config.integer("num_hidden_layers"),
-        heads=heads,
-        kv_heads=kv_heads,
-        head_dim=head_dim,
-        intermediate=config.integer("intermediate_size"),
-        vocab=config.integer("vocab_size"),
-        max_positions=config.integer("max_position_embeddings"),
-        eps=config.number("rms_norm_eps"),
-        rope=RopeSpec(config.number("rope_theta", DEFAULT_ROPE_THETA), divisor),
-    )
+    rope = RopeSpec(config.number("rope_theta", DEFAULT_ROPE_THETA), divisor)
+    return read_decoder_spec(config, rope, kv_heads=config.integer("num_attention_heads"))
 
 
 def internlm2_weights(

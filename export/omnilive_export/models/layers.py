@@ -1,4 +1,4 @@
-"""What decoders and encoders of a checkpoint share: linears, norms and head widths.
+"""What decoders and encoders of a checkpoint share: dimensions, linears and norms.
 
 Shapes are checked; values are never read.
 """
@@ -7,17 +7,50 @@ from __future__ import annotations
 
 from omnilive_export.reading.config_file import ConfigFile
 from omnilive_export.reading.tensor_store import TensorStore
+from omnilive_export.specs import DecoderSpec, RopeSpec
 from omnilive_export.weights import LinearWeights, NormWeights
 
 HEAD_MULTIPLE = 16
 """GroupQueryAttention takes heads of a multiple of 16 values."""
 
 
-def read_head_dim(config: ConfigFile, hidden: int, heads: int) -> int:
-    """Width of an attention head: ``head_dim``, or hidden_size shared out over the heads.
+def read_decoder_spec(
+    config: ConfigFile, rope: RopeSpec, *, kv_heads: int | None = None
+) -> DecoderSpec:
+    """A decoder's dimensions, by the keys that Qwen2 and InternLM2 share.
+
+    Args:
+        config: of the decoder.
+        rope: how its positions are turned.
+        kv_heads: taken where there is no num_key_value_heads; None when it must be there.
 
     Raises:
-        CheckpointError: it is no integer, or not one that fused attention takes.
+        CheckpointError: a key is missing or odd.
+    """
+    hidden = config.integer("hidden_size")
+    heads = config.integer("num_attention_heads")
+    groups = config.integer("num_key_value_heads", kv_heads)
+    if heads % groups:
+        raise config.odd("num_key_value_heads", f"a divisor of {heads} heads", groups)
+    config.require("hidden_act", config.text("hidden_act"), ["silu"])
+    return DecoderSpec(
+        hidden=hidden,
+        layers=config.integer("num_hidden_layers"),
+        heads=heads,
+        kv_heads=groups,
+        head_dim=_read_head_dim(config, hidden, heads),
+        intermediate=config.integer("intermediate_size"),
+        vocab=config.integer("vocab_size"),
+        max_positions=config.integer("max_position_embeddings"),
+        eps=config.number("rms_norm_eps"),
+        rope=rope,
+    )
+
+
+def _read_head_dim(config: ConfigFile, hidden: int, heads: int) -> int:
+    """Width of an attention head: ``head_dim``, or hidden_size shared out over the heads.
+
+    One that fused attention does not take is refused.
     """
     if "head_dim" in config:
         head_dim = config.integer("head_dim")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from omnilive_export.models.layers import linear_weights, read_head_dim
+from omnilive_export.models.layers import linear_weights, read_decoder_spec
 from omnilive_export.reading.config_file import ConfigFile
 from omnilive_export.reading.row_source import RowSource, stacked
 from omnilive_export.reading.tensor_store import TensorStore
@@ -33,30 +33,12 @@ def read_qwen2_spec(config: ConfigFile) -> DecoderSpec:
         CheckpointError: a key is missing or odd, or asks for what this graph does not do:
             RoPE scaling or a sliding window.
     """
-    hidden = config.integer("hidden_size")
-    heads = config.integer("num_attention_heads")
-    kv_heads = config.integer("num_key_value_heads")
-    if heads % kv_heads:
-        raise config.odd("num_key_value_heads", f"a divisor of {heads} heads", kv_heads)
-    head_dim = read_head_dim(config, hidden, heads)
-    config.require("hidden_act", config.text("hidden_act"), ["silu"])
-    positions = config.integer("max_position_embeddings")
+    spec = read_decoder_spec(config, _rope(config))
     if config.boolean("use_sliding_window", False):
-        window = config.integer("sliding_window")
-        if window < positions:
-            raise config.odd("sliding_window", f"at least {positions} (full attention)", window)
-    return DecoderSpec(
-        hidden=hidden,
-        layers=config.integer("num_hidden_layers"),
-        heads=heads,
-        kv_heads=kv_heads,
-        head_dim=head_dim,
-        intermediate=config.integer("intermediate_size"),
-        vocab=config.integer("vocab_size"),
-        max_positions=positions,
-        eps=config.number("rms_norm_eps"),
-        rope=_rope(config),
-    )
+        full, window = spec.max_positions, config.integer("sliding_window")
+        if window < full:
+            raise config.odd("sliding_window", f"at least {full} (full attention)", window)
+    return spec
 
 
 def qwen2_weights(

@@ -6,6 +6,7 @@ It never guesses: a default is given by the caller, and only where the reference
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,10 @@ from typing import Any, TypeVar
 from omnilive.errors import CheckpointError
 
 T = TypeVar("T", int, float, bool, str)
+
+LARGEST = 2**20
+"""Largest size, count or length that a configuration may state. No model of the family comes near;
+past it a damaged file would ask for terabytes before any tensor proves it wrong."""
 
 _MEND = "Use the config.json that belongs to these weights."
 
@@ -36,16 +41,18 @@ class ConfigFile:
         return self.values.get(key) is not None
 
     def integer(self, key: str, default: int | None = None) -> int:
-        """A positive integer. Raises CheckpointError when missing or odd."""
+        """A positive integer up to ``LARGEST``. Raises CheckpointError when missing or odd."""
         value = self._value(key, default, "a positive integer")
         if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
             raise self.odd(key, "a positive integer", value)
+        if value > LARGEST:
+            raise self.odd(key, f"at most {LARGEST}", value)
         return value
 
     def number(self, key: str, default: float | None = None) -> float:
-        """A positive number. Raises CheckpointError when missing or odd."""
+        """A positive, finite number. Raises CheckpointError when missing or odd."""
         value = self._value(key, default, "a positive number")
-        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+        if not _is_number(value) or value <= 0:
             raise self.odd(key, "a positive number", value)
         return float(value)
 
@@ -81,13 +88,13 @@ class ConfigFile:
         return tuple(ids)
 
     def numbers(self, key: str, count: int) -> tuple[float, ...]:
-        """A list of ``count`` numbers. Raises CheckpointError when missing or odd."""
+        """A list of ``count`` finite numbers. Raises CheckpointError when missing or odd."""
         expected = f"a list of {count} numbers"
         value = self._value(key, None, expected)
         if (
             not isinstance(value, list)
             or len(value) != count
-            or any(isinstance(v, bool) or not isinstance(v, int | float) for v in value)
+            or not all(_is_number(v) for v in value)
         ):
             raise self.odd(key, expected, value)
         return tuple(float(v) for v in value)
@@ -132,6 +139,12 @@ class ConfigFile:
                 mend=_MEND,
             )
         return default
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max  # false of NaN, too
 
 
 def read_config(path: Path) -> ConfigFile:

@@ -23,6 +23,6 @@ def calibrate(pack_path: str, videos: Sequence[tuple[str, str]]) -> int:
         path = write_calibration(pack.path, calibration, source=f"{len(videos)} labelled videos")
     print(
         f"cut_cosine {calibration.cut_cosine:.6f}: F1 {calibration.f1:.3f} "
-        f"over {calibration.cuts} cuts in {calibration.pairs} frame pairs → {path}"
+        f"over {calibration.cuts} cuts in {calibration.pairs} frame pairs; written to {path}"
     )
     return 0

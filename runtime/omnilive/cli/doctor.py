@@ -17,8 +17,8 @@ from pathlib import Path
 
 import psutil
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from omnilive import __version__
 from omnilive.engine.fingerprint import device_fingerprint
@@ -40,6 +40,11 @@ LIBRARIES = {
 }
 
 
+_STYLES = {"ok": "green", "note": "yellow", "missing": "bold red"}
+_REMOTE = {"AzureExecutionProvider"}
+"""Execution providers that send the work elsewhere; nothing here uses one."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """One fact. ``level``: ``ok``, ``note`` (works without it) or ``missing`` (does not)."""
@@ -51,7 +56,7 @@ class Finding:
 
 
 def doctor(pack: str | None) -> int:
-    """Print every finding.
+    """Print every finding: a table on a terminal, a line each in a pipe.
 
     Returns:
         0.
@@ -71,12 +76,7 @@ def doctor(pack: str | None) -> int:
     findings = [finding for check in checks for finding in _found(check)]
     if pack is not None:
         findings += _pack(Path(pack))
-    table = Table(box=None, pad_edge=False, show_header=False)
-    marks = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "missing": "[red]missing[/]"}
-    for f in findings:
-        fact = escape(f.fact) + (f"\n[bold]→ {escape(f.mend)}[/]" if f.mend else "")
-        table.add_row(marks[f.level], f.topic, fact)
-    Console().print(table)
+    _show(findings, Console())
     missing = [f for f in findings if f.level == "missing"]
     if missing:
         raise SetupError(
@@ -85,6 +85,21 @@ def doctor(pack: str | None) -> int:
             mend="Do what the arrows above say.",
         )
     return 0
+
+
+def _show(findings: list[Finding], console: Console) -> None:
+    if not console.is_terminal:
+        for f in findings:
+            mend = f" → {f.mend}" if f.mend else ""
+            print(f"{f.level:<8}{f.topic:<18}{f.fact}{mend}", file=console.file)
+        return
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for f in findings:
+        fact = Text(f.fact)
+        if f.mend:
+            fact.append(f"\n→ {f.mend}", style="bold")
+        table.add_row(Text(f.level, style=_STYLES[f.level]), f.topic, fact)
+    console.print(table)
 
 
 def _found(check: Callable[[], list[Finding]]) -> list[Finding]:
@@ -162,7 +177,8 @@ def _backends() -> list[Finding]:
     findings = []
     if _installed("onnxruntime") or _installed("onnxruntime-gpu"):
         providers = importlib.import_module("onnxruntime").get_available_providers()
-        findings.append(Finding("ok", "backend ort", ", ".join(providers)))
+        runs_on = [p.removesuffix("ExecutionProvider") for p in providers if p not in _REMOTE]
+        findings.append(Finding("ok", "backend ort", f"runs on {', '.join(runs_on)}"))
         if device_fingerprint()["gpus"] and "CUDAExecutionProvider" not in providers:
             findings.append(
                 Finding(

@@ -6,10 +6,12 @@ Subcommands are imported when they are called, so that ``--help`` is instant.
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 
 from omnilive import __version__
+from omnilive.cli.pipe import discard
 from omnilive.errors import OmniLiveError
 
 INTERRUPTED = 130
@@ -25,13 +27,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, the error's own (see ``errors.py``), 2 for usage, 130 for Ctrl-C.
     """
-    parser = _parser()
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal may be ASCII: a question mark is better than a command that stops.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
-        args = parser.parse_args(argv)
-    except SystemExit as e:
-        return int(e.code or 0)
-    try:
-        return int(args.call(args))
+        code = _called(argv)
+        sys.stdout.flush()
+        return code
     except OmniLiveError as e:
         print(f"omnilive: {e}", file=sys.stderr)
         return e.exit_code
@@ -39,8 +42,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("omnilive: stopped; what was written until then is kept", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()
+        discard(sys.stdout)  # the reader has what it wanted
         return 0
+
+
+def _called(argv: Sequence[str] | None) -> int:
+    try:
+        args = _parser().parse_args(argv)
+    except SystemExit as e:
+        return int(e.code or 0)
+    return int(args.call(args))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -67,6 +78,7 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="run a media file through an engine pack",
         description="Runs a media file through an engine pack and writes events.jsonl, "
         "timings.jsonl, answers.wav and report.html.",
+        epilog="Example: omnilive run talk.mp4 --pack engines/micro --ask 'What is this?@12.5'",
     )
     run.add_argument("source", metavar="SOURCE", help="any file ffmpeg's libraries read")
     run.add_argument("--pack", required=True, metavar="DIR", help="engine pack to use")
@@ -75,7 +87,8 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         action="append",
         default=[],
         metavar="TEXT@SECONDS",
-        help="a typed question and when it is asked; may be given several times",
+        help="a typed question and when it is asked, after the end at the latest; "
+        "may be given several times",
     )
     run.add_argument(
         "--preset", default="edge", metavar="NAME", help="edge (default), paper or demo-compat"

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from omnilive.cli.terminal import make_view
+from omnilive.cli.terminal import View, make_view
+from omnilive.closing import Closers
 from omnilive.config import load_config
 from omnilive.engine.pack import open_pack
 from omnilive.errors import ConfigError
 from omnilive.report.page import write_report
-from omnilive.session.session import Ask, RunOptions, Session
+from omnilive.session.asking import Ask
+from omnilive.session.session import RunOptions, Session
 from omnilive.sources.media import open_media
 from omnilive.sources.types import US_PER_SECOND
 
@@ -26,14 +27,14 @@ def parse_ask(text: str) -> Ask:
     """
     question, separator, seconds = text.rpartition("@")
     try:
-        at_s = float(seconds)
+        at_us = float(seconds) * US_PER_SECOND
     except ValueError:
-        at_s = -1.0
-    if not separator or not question.strip() or not 0 <= at_s < float("inf"):
+        at_us = -1.0
+    if not separator or not question.strip() or not 0 <= at_us < float("inf"):
         raise ConfigError(
             f"is {text!r}", where="--ask", mend="Write TEXT@SECONDS, as in 'What is this?@12.5'."
         )
-    return Ask(question.strip(), round(at_s * US_PER_SECOND))
+    return Ask(question.strip(), round(at_us))
 
 
 def run(
@@ -50,6 +51,8 @@ def run(
 ) -> int:
     """Run and report; the report is written also when the run fails halfway.
 
+    A run that is refused changes nothing in ``out``. Of several errors the first is raised.
+
     Returns:
         0.
 
@@ -59,19 +62,23 @@ def run(
     questions = tuple(parse_ask(a) for a in asks)
     config = load_config(preset, Path(config_file) if config_file else None)
     folder = Path(out)
-    with contextlib.ExitStack() as stack:
+    with Closers() as closers:
         pack = open_pack(Path(pack_path), config=config.engine, allow_inaccurate=allow_inaccurate)
-        stack.callback(pack.close)
+        closers.add(pack.close)
         source = open_media(source_path, config.source)
-        stack.callback(source.close)
+        closers.add(source.close)
         if realtime:
             pack.warm_up()
-        with make_view(Console(), pack.manifest, source.info, folder) as view:
-            options = RunOptions(preset=preset, realtime=realtime, seed=seed)
-            session = Session(pack, config, options, folder, (view.on_event,))
-            try:
-                session.run(source, questions)
-            finally:
-                session.close()
-                view.on_report(write_report(folder))
+        options = RunOptions(preset=preset, realtime=realtime, seed=seed)
+        view = make_view(Console(), pack.manifest, source.info)
+        session = Session(pack, config, options, folder, (view.on_event,))
+        closers.enter(view)
+        closers.add(lambda: _report(session, folder, view))
+        closers.add(session.close)
+        session.run(source, questions)
     return 0
+
+
+def _report(session: Session, folder: Path, view: View) -> None:
+    if session.has_begun:
+        view.on_report(write_report(folder))

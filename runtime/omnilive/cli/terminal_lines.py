@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
+from pathlib import Path
 
 from omnilive import events
 
 _OBEYED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Unicode categories a terminal or a reader's eye obeys: controls, formats, separators."""
+
+
+_UNANSWERED = {
+    "filler": "no instruction",
+    "no_words": "no words",
+    "too_long": "longer than the engines take",
+    "superseded": "something newer was said first",
+}
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,16 @@ def moment(at_us: int) -> str:
     return f"[{at_us / 1e6:7.2f} s]"
 
 
+def counted(number: int, what: str) -> str:
+    """``1 clip``, ``2 clips``."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def report_line(report: Path) -> str:
+    """Where the results are."""
+    return f"report: {printable(str(report))}; the other results lie beside it"
+
+
 def line_for(at_us: int, event: events.Event) -> Line | None:
     """What to say about an event, or None for those that only move the status."""
     if isinstance(event, events.Transcribed):
@@ -48,18 +67,16 @@ def line_for(at_us: int, event: events.Event) -> Line | None:
         words = printable(event.text) or "(no words)"
         return Line(at_us, f"{how} ({printable(event.language) or '?'}): {words}", "bold")
     if isinstance(event, events.Unanswered):
-        why = {"filler": "no instruction", "no_words": "no words"}
-        return Line(at_us, f"not answered: {why.get(event.reason, printable(event.reason))}", "dim")
+        why = _UNANSWERED.get(event.reason, printable(event.reason))
+        return Line(at_us, f"not answered: {why}", "dim")
     if isinstance(event, events.AnswerFinished):
         return Line(at_us, f"answer: {printable(event.text) or '(empty)'}", "green")
     if isinstance(event, events.AnswerCancelled):
         said = printable(event.text)
         kept = f" after {said!r}" if said else ""
-        return Line(
-            at_us,
-            f"cancelled{kept}: {event.tokens} tokens, {event.silenced_us / 1e6:.2f} s silenced",
-            "yellow",
-        )
+        tokens = counted(event.tokens, "token")
+        silenced = f"{event.silenced_us / 1e6:.2f} s silenced"
+        return Line(at_us, f"cancelled{kept}: {tokens}, {silenced}", "yellow")
     if isinstance(event, events.SourceNotice):
         return Line(at_us, f"notice: {printable(event.what)}", "yellow")
     return _detail_for(at_us, event)
@@ -68,29 +85,36 @@ def line_for(at_us: int, event: events.Event) -> Line | None:
 def _detail_for(at_us: int, event: events.Event) -> Line | None:
     if isinstance(event, events.ClipClosed):
         seconds = (event.end_us - event.start_us) / 1e6
-        text = f"clip {event.clip}: {event.frames} frames, {seconds:.1f} s ({event.reason})"
+        text = (
+            f"clip {event.clip}: {counted(event.frames, 'frame')}, {seconds:.1f} s ({event.reason})"
+        )
     elif isinstance(event, events.FrameDropped):
-        text = f"frame at {event.pts_us / 1e6:.2f} s dropped: the see lane is full"
+        text = f"frame at {event.pts_us / 1e6:.2f} s dropped: memory cannot keep up"
     elif isinstance(event, events.SpeechStarted):
         text = f"speech since {event.onset_us / 1e6:.2f} s"
     elif isinstance(event, events.SpeechContinued):
         text = "speech goes on"
     elif isinstance(event, events.Grounded):
-        chosen = ", ".join(map(str, event.selected)) or "none"
-        fallback = ", newest frames instead" if event.fallback else ""
-        text = f"retrieved clips: {chosen} of {len(event.clips)}{fallback}"
+        numbers = ", ".join(map(str, event.selected))
+        chosen = f": {numbers}" if numbers else ""
+        fallback = "; the newest frames stand in" if event.fallback else ""
+        of = counted(len(event.clips), "clip")
+        text = f"retrieved {len(event.selected)} of {of}{chosen}{fallback}"
     elif isinstance(event, events.EvidenceChosen):
         text = (
-            f"evidence: {len(event.frames)} frames, {event.visual_tokens} visual +"
+            f"evidence: {counted(len(event.frames), 'frame')}, {event.visual_tokens} visual +"
             f" {event.memory_tokens} memory + {event.text_tokens} text tokens"
         )
     elif isinstance(event, events.SentenceSpoken):
         seconds = (event.end_us - event.start_us) / 1e6
-        text = f"speaks at {event.start_us / 1e6:.2f} s for {seconds:.2f} s"
+        text = (
+            f"speaks at {event.start_us / 1e6:.2f} s for {seconds:.2f} s: {printable(event.text)}"
+        )
     elif isinstance(event, events.SessionEnded):
         text = (
-            f"done: {event.frames} frames ({event.frames_dropped} dropped), {event.clips} clips,"
-            f" {event.utterances} utterances, {event.answers} answers, {event.cancelled} cancelled"
+            f"done: {counted(event.frames, 'frame')} ({event.frames_dropped} dropped),"
+            f" {counted(event.clips, 'clip')}, {counted(event.utterances, 'utterance')},"
+            f" {counted(event.answers, 'answer')}, {event.cancelled} cancelled"
         )
     else:
         return None

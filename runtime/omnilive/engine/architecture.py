@@ -6,6 +6,7 @@ shapes agree with the model dimensions. It never opens a file.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
@@ -30,6 +31,7 @@ KV_DTYPES = ("float32", "float16")
 def faults(manifest: Manifest) -> Iterator[tuple[str, str]]:
     """(where, what) of everything in ``manifest`` that this runtime cannot work with."""
     yield from _absent(manifest)
+    yield from _size_faults(manifest)
     yield from _odd_paths(manifest)
     for name, (inputs, outputs) in _expected_io(manifest).items():
         engine = manifest.engines.get(name)
@@ -50,6 +52,16 @@ def _absent(manifest: Manifest) -> Iterator[tuple[str, str]]:
         for name in names:
             if name not in present:
                 yield f"{kind} {name}", "is missing from the pack"
+
+
+def _size_faults(m: Manifest) -> Iterator[tuple[str, str]]:
+    for part, spec in (("memory", m.memory), ("audio", m.audio), ("reasoner", m.reasoner)):
+        for field in dataclasses.fields(spec):
+            size = getattr(spec, field.name)
+            if isinstance(size, int) and field.name != "bos_id" and size < 1:
+                yield f"{part}.{field.name}", f"is {size}, expected 1 or more"
+    if m.audio.min_samples > m.audio.max_samples:
+        yield "audio.min_samples", f"is over audio.max_samples, {m.audio.max_samples}"
 
 
 def _odd_paths(manifest: Manifest) -> Iterator[tuple[str, str]]:

@@ -13,13 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from omnilive.engine.typed_json import read
 from omnilive.errors import PackError
 
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 FAMILY = "internlm-xcomposer2d5-ol"
 
-REBUILD = "Rebuild it: python export/build_engines.py --checkpoint DIR --out {pack}"
+BUILD = "python export/build_engines.py --checkpoint DIR --out {pack}"
+REBUILD = f"Rebuild it: {BUILD}"
 
 ENGINE_NAMES = (
     "mem_vit",
@@ -244,52 +246,6 @@ def from_json(text: str, *, pack: Path) -> Manifest:
             f"is of family {raw.get('family')!r}, expected {FAMILY!r}", where=where, mend=mend
         )
     try:
-        return Manifest(
-            name=str(raw["name"]),
-            precision=str(raw["precision"]),
-            trained=bool(raw["trained"]),
-            builder_version=str(raw["builder_version"]),
-            memory=MemorySpec(**raw["memory"]),
-            audio=AudioSpec(**{**raw["audio"], "eos_ids": tuple(raw["audio"]["eos_ids"])}),
-            reasoner=ReasonerSpec(
-                **{**raw["reasoner"], "stop_ids": tuple(raw["reasoner"]["stop_ids"])}
-            ),
-            engines={k: _engine(v) for k, v in raw["engines"].items()},
-            tables={k: _table(v) for k, v in raw["tables"].items()},
-            tokenizers={
-                k: TokenizerInfo(**{**v, "file": FileRecord(**v["file"])})
-                for k, v in raw["tokenizers"].items()
-            },
-            source=dict(raw["source"]),
-            fingerprint=dict(raw["fingerprint"]),
-            build=dict(raw["build"]),
-        )
-    except (KeyError, TypeError, AttributeError, ValueError) as e:
+        return read(Manifest, raw)
+    except ValueError as e:
         raise PackError(f"has a missing or odd field ({e})", where=where, mend=mend) from e
-
-
-def _engine(raw: dict[str, Any]) -> EngineInfo:
-    return EngineInfo(
-        **{
-            **raw,
-            "files": tuple(FileRecord(**f) for f in raw["files"]),
-            "inputs": tuple(_tensor(t) for t in raw["inputs"]),
-            "outputs": tuple(_tensor(t) for t in raw["outputs"]),
-            "kv": None if raw["kv"] is None else KvInfo(**raw["kv"]),
-        }
-    )
-
-
-def _tensor(raw: dict[str, Any]) -> TensorInfo:
-    return TensorInfo(raw["name"], raw["dtype"], tuple(raw["shape"]))
-
-
-def _table(raw: dict[str, Any]) -> TableInfo:
-    scales = raw["scales"]
-    return TableInfo(
-        **{
-            **raw,
-            "file": FileRecord(**raw["file"]),
-            "scales": None if scales is None else FileRecord(**scales),
-        }
-    )

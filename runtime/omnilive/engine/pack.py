@@ -22,6 +22,7 @@ from omnilive.engine.config import EngineConfig
 from omnilive.engine.files import check_files
 from omnilive.engine.interface import Decoder, Engine, Table, Tokenizer
 from omnilive.engine.manifest import (
+    BUILD,
     ENGINE_NAMES,
     MANIFEST_NAME,
     REBUILD,
@@ -190,7 +191,7 @@ class EnginePack:
 
 def _read_manifest(path: Path) -> Manifest:
     file = path / MANIFEST_NAME
-    mend = f"Name the folder of an engine pack, or build one. {REBUILD.format(pack=path)}"
+    mend = f"Name the folder of an engine pack, or build one: {BUILD.format(pack=path)}"
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError as e:
@@ -213,7 +214,8 @@ def _check_accuracy(engine: EngineInfo, path: Path) -> None:
     raise PackError(
         f"missed its accuracy tolerance when it was built ({measures or 'no measures'})",
         where=f"{path}: engine {engine.name}",
-        mend=f"Use a higher precision, or allow inaccurate packs. {REBUILD.format(pack=path)}",
+        mend="Give --allow-inaccurate to use it as it is, or rebuild it at a higher precision: "
+        + BUILD.format(pack=path),
     )
 
 

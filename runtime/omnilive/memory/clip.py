@@ -19,6 +19,15 @@ def read_only(array: F32) -> F32:
     return fixed
 
 
+@dataclass(frozen=True)
+class Keyframe:
+    """A frame in the keyframe store: its id, and the size it is kept at, pixels."""
+
+    id: str
+    width: int
+    height: int
+
+
 @dataclass(frozen=True, eq=False)
 class Clip:
     """One clip of the stream, compressed.
@@ -27,7 +36,8 @@ class Clip:
         index: its number since the session began; grows by one from clip to clip.
         start_us, end_us: stream time of its first frame, and of its end, microseconds.
         frame_pts: stream time of each of its T frames, microseconds.
-        keyframes: ids of those frames in the keyframe store, parallel to ``frame_pts``.
+        keyframes: those frames in the keyframe store, parallel to ``frame_pts``; a clip outlives
+            them.
         short_term: H, float32 [slots·T, H]; [0, H] once only Ĥ remains.
         global_memory: Ĥ, float32 [H].
 
@@ -41,7 +51,7 @@ class Clip:
     start_us: int
     end_us: int
     frame_pts: tuple[int, ...]
-    keyframes: tuple[str, ...]
+    keyframes: tuple[Keyframe, ...]
     short_term: F32
     global_memory: F32
 

@@ -70,16 +70,6 @@ class Compressor:
         text = self._config.prompt.format(start=whole_seconds(start_us), end=whole_seconds(end_us))
         return Compression(self._pack, self._arenas, self._config.step_tokens, features, text)
 
-    def compress(self, features: Sequence[F32], start_us: int, end_us: int) -> CompressedClip:
-        """``begin`` and every step at once."""
-        compression = self.begin(features, start_us, end_us)
-        try:
-            while not compression.step():
-                pass
-        finally:
-            compression.cancel()
-        return compression.result
-
 
 class Compression:
     """One clip on its way through the compressor; made by ``Compressor.begin``.

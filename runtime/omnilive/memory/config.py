@@ -11,20 +11,11 @@ import string
 from dataclasses import dataclass
 
 from omnilive.errors import ConfigError
-from omnilive.limits import check_range
+from omnilive.limits import check_choice, check_range
 
 CUT_FEATURES = ("cls", "mean_patch")
 RULES = ("softmax_threshold", "top_k", "best_above", "earliest_above")
-FALLBACKS = ("rule", "none", "last_frames")
-
-
-def _require(ok: bool, where: str, value: object, mend: str) -> None:
-    if not ok:
-        raise ConfigError(f"is {value!r}", where=where, mend=mend)
-
-
-def _choice(where: str, value: str, options: tuple[str, ...]) -> None:
-    _require(value in options, where, value, f"Choose one of {', '.join(options)}.")
+FALLBACKS = ("none", "last_frames", "all_frames")
 
 
 @dataclass(frozen=True)
@@ -48,7 +39,7 @@ class SegmentationConfig:
         """Raise ConfigError for the first value outside its range."""
         check_range("segmentation.clip_min", self.clip_min, 1, 256, "frames")
         check_range("segmentation.clip_max", self.clip_max, self.clip_min, 256, "frames")
-        _choice("segmentation.cut_feature", self.cut_feature, CUT_FEATURES)
+        check_choice("segmentation.cut_feature", self.cut_feature, CUT_FEATURES)
         if self.cut_cosine is not None:
             check_range("segmentation.cut_cosine", self.cut_cosine, -1.0, 1.0)
 
@@ -73,12 +64,12 @@ class CompressionConfig:
             names = sorted(name for _, name, _, _ in string.Formatter().parse(self.prompt) if name)
         except ValueError:
             names = []
-        _require(
-            names == ["end", "start"],
-            "compression.prompt",
-            self.prompt,
-            "Give a text that holds {start} and {end} once each and no other braces.",
-        )
+        if names != ["end", "start"]:
+            raise ConfigError(
+                f"is {self.prompt!r}",
+                where="compression.prompt",
+                mend="Give a text that holds {start} and {end} once each and no other braces.",
+            )
         check_range("compression.step_tokens", self.step_tokens, 1, 65_536, "tokens")
         check_range("compression.max_concurrent", self.max_concurrent, 1, 16)
 
@@ -125,9 +116,10 @@ class RetrievalConfig:
     reference's softmax (whose sessions had at most 32); beyond, it keeps hours of unrelated
     clips from diluting every probability below the threshold."""
 
-    fallback: str = "rule"
-    """When nothing is selected: ``none``, ``last_frames`` (the newest clip's last frames), or
-    ``rule``: what the reference does with that rule."""
+    fallback: str = "none"
+    """What stands in when nothing is selected: ``none``, ``last_frames`` (the newest clip's, as in
+    the reference's demos) or ``all_frames`` (of every clip, thinned to the budget, as in its
+    offline example). No short-term memory comes with them."""
 
     fallback_frames: int = 3
     """Frames that ``last_frames`` gives."""
@@ -140,13 +132,13 @@ class RetrievalConfig:
 
     def validate(self) -> None:
         """Raise ConfigError for the first value outside its range."""
-        _choice("retrieval.rule", self.rule, RULES)
+        check_choice("retrieval.rule", self.rule, RULES)
         check_range("retrieval.temperature", self.temperature, 1e-3, 100.0)
         check_range("retrieval.min_probability", self.min_probability, 0.0, 1.0)
         check_range("retrieval.top_k", self.top_k, 1, 4096, "clips")
         check_range("retrieval.min_cosine", self.min_cosine, -1.0, 1.0)
         check_range("retrieval.candidates", self.candidates, 1, 1_000_000, "clips")
-        _choice("retrieval.fallback", self.fallback, FALLBACKS)
+        check_choice("retrieval.fallback", self.fallback, FALLBACKS)
         check_range("retrieval.fallback_frames", self.fallback_frames, 1, 256, "frames")
         check_range("retrieval.max_question_tokens", self.max_question_tokens, 1, 4096, "tokens")
         check_range("retrieval.step_tokens", self.step_tokens, 1, 65_536, "tokens")

@@ -12,7 +12,7 @@ import numpy as np
 
 from omnilive import _native
 from omnilive.engine.interface import F32, KvArena
-from omnilive.errors import ConfigError
+from omnilive.errors import ConfigError, TooLongError
 from omnilive.memory.clip import Clip, read_only
 from omnilive.memory.config import RetrievalConfig
 from omnilive.memory.prefill import ChunkedPrefill, arena_for
@@ -58,13 +58,21 @@ class Grounding:
 
         Raises:
             ConfigError: a question without any token.
-            EngineError: long-term memory and question exceed the engine's positions.
+            TooLongError: long-term memory and question exceed the engine's positions.
         """
         ids = self._tokenizer.encode(question)[-self._config.max_question_tokens :]
         if not ids:
             raise ConfigError("is empty", where="question", mend="Ask something in words.")
+        tokens = len(long_term) + len(ids)
+        if tokens > self._max_positions:
+            raise TooLongError(
+                f"with long-term memory takes {tokens} tokens, mem_lm has {self._max_positions}"
+                " positions",
+                where="question",
+                mend="Lower retrieval.max_question_tokens or long_term.max_clips.",
+            )
         words = self._table.rows(ids)
-        arena, held = self._arena_with(long_term, len(long_term) + len(words))
+        arena, held = self._arena_with(long_term, tokens)
         embeds = np.concatenate([long_term[held:], words]).astype(np.float32, copy=False)
         prefill = ChunkedPrefill(
             self._decoder, arena, embeds, step_tokens=self._config.step_tokens, keep=1

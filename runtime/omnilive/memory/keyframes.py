@@ -18,6 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from omnilive.errors import OutputError
+from omnilive.memory.clip import Keyframe
 from omnilive.memory.config import KeyframeConfig
 from omnilive.sources.types import US_PER_SECOND
 
@@ -72,15 +73,14 @@ class KeyframeStore:
         except OSError as e:
             raise self._error(e, folder) from e
 
-    @property
-    def bytes_kept(self) -> int:
-        """Bytes of JPEG kept."""
-        return self._bytes
-
     def __len__(self) -> int:
         return len(self._sizes)
 
-    def put(self, pts_us: int, rgb: U8) -> str:
+    def __contains__(self, key: str) -> bool:
+        """Whether ``get`` would look for the file: it was kept and not evicted since."""
+        return key in self._sizes
+
+    def put(self, pts_us: int, rgb: U8) -> Keyframe:
         """Keep one frame, then evict what the limits no longer allow.
 
         Args:
@@ -88,12 +88,12 @@ class KeyframeStore:
             rgb: uint8 [h, w, 3].
 
         Returns:
-            Its id, valid for ``get`` until it is evicted.
+            Its id, valid for ``get`` until it is evicted, and its stored size.
 
         Raises:
             OutputError: it could not be written; the keyframes already there are kept.
         """
-        jpeg = self._encode(rgb)
+        jpeg, width, height = self._encode(rgb)
         key = keyframe_id(pts_us)
         with self._lock:
             self._write(self._path(key), jpeg)
@@ -104,7 +104,7 @@ class KeyframeStore:
                 self._evict()
             except OSError as e:
                 raise self._error(e, self._folder) from e
-        return key
+        return Keyframe(key, width, height)
 
     def get(self, key: str) -> U8 | None:
         """The frame uint8 [h, w, 3] at its stored size, or None once it is gone."""
@@ -143,7 +143,8 @@ class KeyframeStore:
     def _path(self, key: str) -> Path:
         return self._folder / f"{key}.jpg"
 
-    def _encode(self, rgb: U8) -> bytes:
+    def _encode(self, rgb: U8) -> tuple[bytes, int, int]:
+        """The JPEG, and its width and height."""
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
             raise ValueError(f"a frame is uint8 [h, w, 3], not {rgb.dtype} {rgb.shape}")
         image: Any = Image.fromarray(np.ascontiguousarray(rgb))
@@ -152,7 +153,7 @@ class KeyframeStore:
             image = image.resize(size, Image.Resampling.BICUBIC)
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=self._config.quality)
-        return buffer.getvalue()
+        return buffer.getvalue(), image.width, image.height
 
     def _write(self, path: Path, jpeg: bytes) -> None:
         part = path.with_name(path.name + _PART)

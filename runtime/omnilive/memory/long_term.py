@@ -97,20 +97,13 @@ class LongTermMemory:
         """M: clips the window may hold."""
         return self._max_clips
 
-    def integrate(self, clips: Sequence[Clip]) -> F32:
-        """Long-term memory float32 [K, H], read-only, of the window of ``clips``.
-
-        ``clips`` is a snapshot of the memory, oldest first; the open clip, compressed for a
-        question, may be its last. The result's rows belong to
-        ``integration_window(clips, self.max_clips)``, in its order.
-        """
-        integration = self.begin(clips)
-        while not integration.step():
-            pass
-        return integration.result
-
     def begin(self, clips: Sequence[Clip]) -> Integration:
         """Start an integration; an unfinished one before it is abandoned.
+
+        Args:
+            clips: a snapshot of the memory, oldest first; the open clip, compressed for a
+                question, may be its last. The result's rows belong to
+                ``integration_window(clips, self.max_clips)``, in its order.
 
         Raises:
             EngineError: a clip longer than ``clip_max``.
@@ -179,7 +172,7 @@ class Integration:
 
     @property
     def result(self) -> F32:
-        """Long-term memory [K, H]; RuntimeError before the last step."""
+        """Long-term memory float32 [K, H], read-only; RuntimeError before the last step."""
         if self._result is None:
             raise RuntimeError("the integration is not done")
         return self._result

@@ -13,15 +13,6 @@ import numpy.typing as npt
 
 from omnilive.memory.config import RetrievalConfig
 
-RULE_FALLBACK = {
-    "softmax_threshold": "none",
-    "top_k": "none",
-    "best_above": "last_frames",
-    "earliest_above": "last_frames",
-}
-"""What the reference does when a rule selects nothing: its offline example goes on without
-local memory, its online demos show the newest clip's last frames."""
-
 
 @dataclass(frozen=True)
 class Selection:
@@ -31,15 +22,15 @@ class Selection:
         rule: the rule's name.
         clips: positions in the scores, in time order; empty when nothing passed.
         probabilities: softmax per score, parallel to the scores; 0 beyond the candidates.
-        fallback: True when nothing passed, so what follows is a fallback.
-        fallback_frames: last frames of the newest clip to show instead; 0 unless the fallback
-            is ``last_frames`` and there is a clip.
+        fallback: the configured fallback when nothing passed, else empty.
+        fallback_frames: last frames of the newest clip to show instead; 0 unless the fallback is
+            ``last_frames``.
     """
 
     rule: str
     clips: tuple[int, ...]
     probabilities: tuple[float, ...]
-    fallback: bool
+    fallback: str
     fallback_frames: int
 
 
@@ -98,12 +89,11 @@ def select(scores: Sequence[float], config: RetrievalConfig) -> Selection:
         clips = best_above(scores, config.min_cosine)
     else:
         clips = earliest_above(scores, config.min_cosine)
-    fallback = RULE_FALLBACK[config.rule] if config.fallback == "rule" else config.fallback
-    shows_frames = not clips and len(scores) > 0 and fallback == "last_frames"
+    fallback = "" if clips else config.fallback
     return Selection(
         rule=config.rule,
         clips=clips,
         probabilities=probability,
-        fallback=not clips,
-        fallback_frames=config.fallback_frames if shows_frames else 0,
+        fallback=fallback,
+        fallback_frames=config.fallback_frames if fallback == "last_frames" else 0,
     )

@@ -19,13 +19,13 @@ from omnilive.perception.language import Language, detect_language, strip_tags
 from omnilive.sources.types import SAMPLE_RATE_HZ
 
 # ChatML of ms-swift's qwen2-audio template (spec §1.2); <|AUDIO|> stands for the embeddings.
-_BEFORE_AUDIO = (
+BEFORE_AUDIO = (
     "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
     "<|im_start|>user\nAudio 1: <|audio_bos|>"
 )
-_AFTER_AUDIO = "<|audio_eos|>\n{instruction}<|im_end|>\n<|im_start|>assistant\n"
-_CLASSIFY = "Classify the audio."
-_TRANSCRIBE = "Detect the language and recognize the speech."
+AFTER_AUDIO = "<|audio_eos|>\n{instruction}<|im_end|>\n<|im_start|>assistant\n"
+CLASSIFY = "Classify the audio."
+TRANSCRIBE = "Detect the language and recognize the speech."
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,12 @@ class AudioModel:
         self._config = config
         self._spec = pack.manifest.audio
         self._tokenizer = pack.tokenizer("audio")
-        self._before = self._tokenizer.encode(_BEFORE_AUDIO, allow_special=True)
+        self._before = self._tokenizer.encode(BEFORE_AUDIO, allow_special=True)
         self._after = {
             instruction: self._tokenizer.encode(
-                _AFTER_AUDIO.format(instruction=instruction), allow_special=True
+                AFTER_AUDIO.format(instruction=instruction), allow_special=True
             )
-            for instruction in (_CLASSIFY, _TRANSCRIBE)
+            for instruction in (CLASSIFY, TRANSCRIBE)
         }
         self._stop = frozenset(self._spec.eos_ids)
         self._arena: KvArena | None = None
@@ -81,9 +81,7 @@ class AudioModel:
         """
         if len(samples) == 0:
             return SoundClass("silence", 0, 0)
-        text, tokens, prompt_tokens = self._answer(
-            samples, _CLASSIFY, self._config.max_label_tokens
-        )
+        text, tokens, prompt_tokens = self._answer(samples, CLASSIFY, self._config.max_label_tokens)
         return SoundClass(text, tokens, prompt_tokens)
 
     def transcribe(self, samples: F32) -> Transcript:
@@ -100,7 +98,7 @@ class AudioModel:
         seconds = len(samples) / SAMPLE_RATE_HZ
         bound = self._config.base_tokens + math.ceil(seconds * self._config.max_tokens_per_s)
         text, tokens, prompt_tokens = self._answer(
-            samples, _TRANSCRIBE, min(self._config.max_tokens, bound)
+            samples, TRANSCRIBE, min(self._config.max_tokens, bound)
         )
         return Transcript(text, detect_language(text), tokens, prompt_tokens)
 

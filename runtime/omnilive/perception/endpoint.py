@@ -26,28 +26,27 @@ class Utterance:
         index: counts utterances from 0; the parts of a split one share it.
         start_us: onset by the VAD's view; of a later part, where it was cut.
         end_us: just after the last voiced sample by the VAD's view.
-        endpoint_us: when the end was decided.
         samples: float32 [n], 16 kHz: pre-roll to endpoint, at most the configured maximum.
-        background: float32 [m], the non-speech heard before it.
         is_split: cut at the maximum length; the next part follows without a gap.
     """
 
     index: int
     start_us: int
     end_us: int
-    endpoint_us: int
     samples: F32
-    background: F32
     is_split: bool
 
 
 @dataclass(frozen=True, eq=False)
 class SpeechStarted:
-    """Somebody began to speak: at ``onset_us``, noticed at ``at_us``."""
+    """Somebody began to speak at ``onset_us``.
+
+    Attributes:
+        background: float32 [m], 16 kHz, the non-speech heard before.
+    """
 
     index: int
     onset_us: int
-    at_us: int
     background: F32
 
 
@@ -56,7 +55,6 @@ class SpeechContinued:
     """An utterance that had ended goes on: it will end again, with all its samples."""
 
     index: int
-    at_us: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +85,6 @@ class _Open:
     """First sample, pre-roll included."""
 
     onset: int
-    background: F32
 
 
 class Endpointer:
@@ -129,6 +126,14 @@ class Endpointer:
         self._count = 0
         self._sealed = -1
 
+    @property
+    def reopen_us(self) -> int:
+        """How long after an endpoint speech may turn out to continue the utterance.
+
+        Microseconds: the grace, and the time it takes to know that it is speech.
+        """
+        return samples_to_us(self._grace + self._min_speech) if self._grace else 0
+
     def push(self, pcm: Pcm) -> list[EndpointEvent]:
         """Take one block, contiguous with the one before; return what it brought about."""
         if self._ring.written == 0:
@@ -143,15 +148,15 @@ class Endpointer:
                 events += self._take_chunk()
         return events
 
-    def finish(self, at_us: int) -> list[EndpointEvent]:
-        """The stream is over at ``at_us``: an open utterance ends here, with its last samples."""
+    def finish(self) -> list[EndpointEvent]:
+        """The stream is over: an open utterance ends here, with its last samples."""
         if self._state is not _State.SPEAKING or self._open is None:
             return []
         self._at = self._ring.written
-        return [self._end(self._open, max(at_us, self._time_us(self._at)))]
+        return [self._end(self._open)]
 
     def seal(self, index: int) -> None:
-        """Utterance ``index`` and those before it are answered audibly: never reopen them."""
+        """Utterance ``index`` and those before it are over: never reopen them."""
         self._sealed = max(self._sealed, index)
 
     def _take_chunk(self) -> list[EndpointEvent]:
@@ -180,18 +185,18 @@ class Endpointer:
             last is not None
             and last.index > self._sealed
             and self._run_start - self._ended_at <= self._grace
+            and self._grace
         ):
             return self._reopen(last)
         # What the previous utterance said must not be said again by this one's pre-roll.
         start = max(self._run_start - self._pre_roll, self._last_voice)
         background = self._background.read(self._background.oldest, len(self._background))
-        self._open = _Open(self._count, start, self._run_start, background)
+        self._open = _Open(self._count, start, self._run_start)
         self._count += 1
-        onset_us = self._time_us(self._run_start)
-        return [SpeechStarted(self._open.index, onset_us, self._time_us(self._at), background)]
+        return [SpeechStarted(self._open.index, self._time_us(self._run_start), background)]
 
     def _reopen(self, last: _Open) -> list[EndpointEvent]:
-        events: list[EndpointEvent] = [SpeechContinued(last.index, self._time_us(self._at))]
+        events: list[EndpointEvent] = [SpeechContinued(last.index)]
         if self._at + CHUNK_SAMPLES - last.start > self._longest:
             events.append(self._split(last, self._ended_at, self._last_voice))
         return events
@@ -201,7 +206,7 @@ class Endpointer:
         if probability >= (self._threshold if in_pause else self._neg_threshold):
             self._voiced_end = self._at
         elif self._at - self._voiced_end >= self._silence:
-            return [self._end(current, self._time_us(self._at))]
+            return [self._end(current)]
         if self._at + CHUNK_SAMPLES - current.start > self._longest:
             return [self._split(current, self._quietest(current), self._voiced_end)]
         return []
@@ -215,26 +220,22 @@ class Endpointer:
 
     def _split(self, current: _Open, at: int, voiced_end: int) -> SpeechEnded:
         """End a part at sample ``at`` and go on from there."""
-        self._open = _Open(current.index, at, at, current.background)
-        return self._ended(current, at, min(voiced_end, at), self._time_us(self._at), split=True)
+        self._open = _Open(current.index, at, at)
+        return self._ended(current, at, min(voiced_end, at), split=True)
 
-    def _end(self, current: _Open, endpoint_us: int) -> SpeechEnded:
+    def _end(self, current: _Open) -> SpeechEnded:
         self._state = _State.IDLE
         self._ended_at = self._background_to = self._at
         self._last_voice = max(self._voiced_end, current.start)
-        return self._ended(current, self._at, self._last_voice, endpoint_us, split=False)
+        return self._ended(current, self._at, self._last_voice, split=False)
 
-    def _ended(
-        self, part: _Open, until: int, voiced_end: int, endpoint_us: int, *, split: bool
-    ) -> SpeechEnded:
+    def _ended(self, part: _Open, until: int, voiced_end: int, *, split: bool) -> SpeechEnded:
         return SpeechEnded(
             Utterance(
                 index=part.index,
                 start_us=self._time_us(part.onset),
                 end_us=self._time_us(voiced_end),
-                endpoint_us=endpoint_us,
                 samples=self._ring.read(part.start, until - part.start),
-                background=part.background,
                 is_split=split,
             )
         )

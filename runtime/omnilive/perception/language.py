@@ -11,7 +11,13 @@ if TYPE_CHECKING:
 Language = Literal["en", "zh"]
 
 _TAG = re.compile(r"<\|.*?\|>")
-_CJK = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
+_CJK_RANGES = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_CJK = re.compile(f"[{_CJK_RANGES}]")
+
+LONGEST_WORD = 16
+"""Characters after which a word counts as another one: noise can come without a space."""
+
+_WORD = re.compile(f"[{_CJK_RANGES}]|[^\\s{_CJK_RANGES}]{{1,{LONGEST_WORD}}}")
 _NO_SOUND = frozenset({"speech", "silence", ""})
 """Labels that say nothing about the surroundings (spec §3.2)."""
 
@@ -76,6 +82,15 @@ def detect_language(text: str) -> Language:
     letters = sum(c.isalnum() for c in text)
     cjk = len(_CJK.findall(text))
     return "zh" if cjk and 2 * cjk >= letters else "en"
+
+
+def last_words(text: str, limit: int) -> str:
+    """The end of ``text``, at most ``limit`` words long.
+
+    A word is a Chinese character, or up to ``LONGEST_WORD`` other characters without a space.
+    """
+    starts = [word.start() for word in _WORD.finditer(text)]
+    return text if len(starts) <= limit else text[starts[-limit] :]
 
 
 def question_text(transcript: Transcript, sound_class: SoundClass | None) -> str:

@@ -28,10 +28,6 @@ class SileroVad:
         """Probability that float32 [512] at 16 kHz is speech."""
         return float(self._model.process_samples(array("f", chunk.tobytes())))
 
-    def reset(self) -> None:
-        """Forget what was heard."""
-        self._model.reset()
-
 
 @contextmanager
 def _one_openmp_thread() -> Iterator[None]:

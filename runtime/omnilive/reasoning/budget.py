@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from omnilive.errors import EngineError
+from omnilive.errors import TooLongError
 from omnilive.reasoning.config import BudgetConfig
 from omnilive.reasoning.image_tokens import (
     ScaledPicture,
@@ -129,11 +129,11 @@ def choose_evidence(
         text_tokens_without_frames: the same when no frame is shown; ``text_tokens`` if None.
 
     Raises:
-        EngineError: the text alone exceeds the context.
+        TooLongError: the text alone exceeds the context.
     """
     bare_text = text_tokens if text_tokens_without_frames is None else text_tokens_without_frames
     if bare_text > context_tokens:
-        raise EngineError(
+        raise TooLongError(
             f"a question of {bare_text} prompt tokens exceeds the {context_tokens} there are",
             where="reasoning",
             mend="Ask a shorter question or raise reasoning.context_tokens.",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from omnilive.errors import ConfigError
+from omnilive.limits import check_choice, check_range
 
 QUESTION_MARK = "{question}"
 """Where a template takes the user's words."""
 
 TRANSFORMS = ("image", "video")
+
+MOST_TOKENS = 10_000_000
+"""More tokens than any context holds: a limit of this many is none."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +38,11 @@ class BudgetConfig:
     tile_us: float = 7_000.0
     """Microseconds of the image encoder per tile, measured likewise."""
 
-    max_frames: int = 32
-    """Frames stitched into one picture (reference: 32 offline, 2 online)."""
+    max_frames: int = 8
+    """Frames stitched into one picture (reference: 32 offline, 2 online). The miniature learned
+    from up to 8."""
 
-    transform: str = "image"
+    transform: str = "video"
     """``image``: up to ``hd_num`` tiles (online demo); ``video``: short side one tile (offline)."""
 
     hd_num: int = 24
@@ -52,20 +56,15 @@ class BudgetConfig:
 
     def validate(self) -> None:
         """Check ranges. Raises ConfigError naming the field."""
-        _at_least("budget.max_visual_tokens", self.max_visual_tokens, 0)
-        _at_least("budget.max_prompt_tokens", self.max_prompt_tokens, 0)
-        _at_least("budget.max_prefill_ms", self.max_prefill_ms, 0)
-        _at_least("budget.prefill_us_per_token", self.prefill_us_per_token, 0)
-        _at_least("budget.tile_us", self.tile_us, 0)
-        _at_least("budget.max_frames", self.max_frames, 0)
-        _at_least("budget.hd_num", self.hd_num, 1)
-        _at_least("budget.max_frames_per_tile", self.max_frames_per_tile, 0.1)
-        if self.transform not in TRANSFORMS:
-            raise ConfigError(
-                f"no transform is called {self.transform!r}",
-                where="budget.transform",
-                mend="Use one of " + ", ".join(TRANSFORMS) + ".",
-            )
+        check_range("budget.max_visual_tokens", self.max_visual_tokens, 0, MOST_TOKENS, "tokens")
+        check_range("budget.max_prompt_tokens", self.max_prompt_tokens, 0, MOST_TOKENS, "tokens")
+        check_range("budget.max_prefill_ms", self.max_prefill_ms, 0, 3_600_000, "ms")
+        check_range("budget.prefill_us_per_token", self.prefill_us_per_token, 0, 10_000_000, "us")
+        check_range("budget.tile_us", self.tile_us, 0, 100_000_000, "us")
+        check_range("budget.max_frames", self.max_frames, 0, 4096, "frames")
+        check_range("budget.hd_num", self.hd_num, 1, 1024, "tiles")
+        check_range("budget.max_frames_per_tile", self.max_frames_per_tile, 0.1, 256, "frames")
+        check_choice("budget.transform", self.transform, TRANSFORMS)
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ class PromptConfig:
         _one_question(
             "prompt.question_template_without_frames", self.question_template_without_frames
         )
-        _at_least("prompt.tiles_per_step", self.tiles_per_step, 1)
+        check_range("prompt.tiles_per_step", self.tiles_per_step, 1, 1024, "tiles")
 
 
 @dataclass(frozen=True)
@@ -126,8 +125,10 @@ class InstructionConfig:
     def validate(self) -> None:
         """Check template and ranges. Raises ConfigError naming the field."""
         _one_question("instruction.template", self.template)
-        _between("instruction.threshold", self.threshold, 0.0, 1.0)
-        _at_least("instruction.max_prompt_tokens", self.max_prompt_tokens, 16)
+        check_range("instruction.threshold", self.threshold, 0, 1)
+        check_range(
+            "instruction.max_prompt_tokens", self.max_prompt_tokens, 16, MOST_TOKENS, "tokens"
+        )
 
 
 @dataclass(frozen=True)
@@ -151,11 +152,11 @@ class SamplingConfig:
 
     def validate(self) -> None:
         """Check ranges. Raises ConfigError naming the field."""
-        _between("sampling.temperature", self.temperature, 0.0, 10.0)
-        _at_least("sampling.top_k", self.top_k, 0)
-        _between("sampling.top_p", self.top_p, 1e-6, 1.0)
-        _between("sampling.repetition_penalty", self.repetition_penalty, 0.1, 10.0)
-        _at_least("sampling.seed", self.seed, 0)
+        check_range("sampling.temperature", self.temperature, 0, 10)
+        check_range("sampling.top_k", self.top_k, 0, MOST_TOKENS, "tokens")
+        check_range("sampling.top_p", self.top_p, 1e-6, 1)
+        check_range("sampling.repetition_penalty", self.repetition_penalty, 0.1, 10)
+        check_range("sampling.seed", self.seed, 0, 2**63 - 1)
 
 
 @dataclass(frozen=True)
@@ -173,19 +174,9 @@ class ReasoningConfig:
 
     def validate(self) -> None:
         """Check ranges. Raises ConfigError naming the field."""
-        _at_least("reasoning.max_new_tokens", self.max_new_tokens, 0)
-        _at_least("reasoning.context_tokens", self.context_tokens, 0)
-        _at_least("reasoning.prefill_chunk", self.prefill_chunk, 1)
-
-
-def _at_least(where: str, value: float, least: float) -> None:
-    if not math.isfinite(value) or value < least:
-        raise ConfigError(f"is {value:g}", where=where, mend=f"Give at least {least:g}.")
-
-
-def _between(where: str, value: float, least: float, most: float) -> None:
-    if not least <= value <= most:
-        raise ConfigError(f"is {value:g}", where=where, mend=f"Give {least:g} to {most:g}.")
+        check_range("reasoning.max_new_tokens", self.max_new_tokens, 0, MOST_TOKENS, "tokens")
+        check_range("reasoning.context_tokens", self.context_tokens, 0, MOST_TOKENS, "tokens")
+        check_range("reasoning.prefill_chunk", self.prefill_chunk, 1, 65_536, "tokens")
 
 
 def _one_question(where: str, template: str) -> None:

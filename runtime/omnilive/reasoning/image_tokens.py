@@ -61,18 +61,6 @@ def video_scaled(width: int, height: int, pixels: int) -> ScaledPicture:
     return _padded(int(pixels * (long / short)), pixels, width < height, pixels)
 
 
-def image_grid(width: int, height: int, hd_num: int, pixels: int) -> tuple[int, int]:
-    """Tile rows and columns of ``image_scaled``."""
-    scaled = image_scaled(width, height, hd_num, pixels)
-    return scaled.rows, scaled.columns
-
-
-def video_grid(width: int, height: int, pixels: int) -> tuple[int, int]:
-    """Tile rows and columns of ``video_scaled``."""
-    scaled = video_scaled(width, height, pixels)
-    return scaled.rows, scaled.columns
-
-
 def token_count(rows: int, columns: int, grid: int) -> int:
     """Tokens of a picture of rows x columns tiles: global view, separator, tile map, newlines."""
     return (rows * columns + 1) * grid * grid + 1 + (rows + 1) * grid

@@ -6,18 +6,32 @@ Never generates text: the probability is read from the logits of the next token.
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 
 import numpy as np
 
 from omnilive.engine.interface import F32, Tokenizer
 from omnilive.engine.pack import EnginePack
-from omnilive.errors import EngineError, PackError
+from omnilive.errors import PackError, TooLongError
 from omnilive.reasoning.config import QUESTION_MARK, InstructionConfig
 from omnilive.reasoning.template import ChatTemplate
 
 YES_PIECES = ("Yes", "\u2581Yes")
 NO_PIECES = ("No", "\u2581No")
 QUESTION_MARKS = ("?", "？")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the check found.
+
+    Attributes:
+        probability: that the words are an instruction, in [0, 1].
+        tokens: prompt tokens prefilled to find it.
+    """
+
+    probability: float
+    tokens: int
 
 
 class InstructionCheck:
@@ -48,28 +62,21 @@ class InstructionCheck:
         self._kept: list[int] = []
         self._lock = threading.Lock()
 
-    def prompt_ids(self, text: str) -> list[int]:
-        """Ids of the yes/no prompt about ``text``, one trailing question mark left out."""
-        asked = text.strip()
-        if asked.endswith(QUESTION_MARKS):
-            asked = asked[:-1]
-        question = self.config.template.replace(QUESTION_MARK, asked)
-        return [*self._template.head(""), *self._template.tail(question)]
-
-    def probability(self, text: str) -> float:
-        """Probability in [0, 1] that ``text`` is an instruction; 0 for nothing said.
+    def judge(self, text: str) -> Verdict:
+        """How probably ``text`` is an instruction; 0 for nothing said.
 
         Raises:
-            EngineError: the prompt exceeds ``instruction.max_prompt_tokens``.
+            TooLongError: the prompt exceeds ``instruction.max_prompt_tokens``.
         """
         if not text.strip():
-            return 0.0
-        ids = self.prompt_ids(text)
+            return Verdict(0.0, 0)
+        question = _quoted(self.config.template, text)
+        ids = [*self._template.head(""), *self._template.tail(question)]
         if len(ids) > self._arena.capacity:
-            raise EngineError(
+            raise TooLongError(
                 f"an utterance of {len(ids)} prompt tokens exceeds {self._arena.capacity}",
                 where="instruction check",
-                mend="Raise instruction.max_prompt_tokens.",
+                mend="Raise instruction.max_prompt_tokens or lower turn.max_words.",
             )
         with self._lock:
             # At least the last token runs: its logits are the answer.
@@ -79,11 +86,18 @@ class InstructionCheck:
             logits = self._decoder.logits(self._arena, self._embeddings.rows(ids[shared:]))[0]
             self._kept = ids
         yes, no = _log_sum(logits[self._yes]), _log_sum(logits[self._no])
-        return float(1 / (1 + np.exp(np.clip(no - yes, -500, 500))))
+        probability = float(1 / (1 + np.exp(np.clip(no - yes, -500, 500))))
+        return Verdict(probability, len(ids) - shared)
 
     def is_instruction(self, probability: float) -> bool:
         """Whether an utterance of this probability is answered."""
         return probability >= self.config.threshold
+
+
+def _quoted(template: str, text: str) -> str:
+    """``template`` with ``text`` in it, one trailing question mark left out."""
+    asked = text.strip()
+    return template.replace(QUESTION_MARK, asked[:-1] if asked.endswith(QUESTION_MARKS) else asked)
 
 
 def _answer_ids(tokenizer: Tokenizer, pieces: tuple[str, ...]) -> list[int]:

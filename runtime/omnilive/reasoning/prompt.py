@@ -87,21 +87,6 @@ class PromptBuilder:
             text_tokens_without_frames=self.count_text(question, language, has_frames=False),
         )
 
-    def build(
-        self,
-        question: str,
-        language: str,
-        long_term: F32 | None,
-        short_term: Sequence[F32],
-        canvas: U8 | None,
-        budget: VisualBudget,
-    ) -> Prompt:
-        """``begin`` and every step of it. Same arguments and errors."""
-        assembly = self.begin(question, language, long_term, short_term, canvas, budget)
-        while not assembly.step():
-            continue
-        return assembly.prompt()
-
     def begin(
         self,
         question: str,

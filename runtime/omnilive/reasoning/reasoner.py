@@ -134,20 +134,9 @@ class Answer:
         self._logits: F32 | None = None
         self._ids: list[int] = []
         self._detokenizer = Detokenizer(reasoner.tokenizer)
-        self._text: list[str] = []
         self._done = False
         # A stream of its own per generation: an answer does not depend on those before it.
         self._rng = np.random.default_rng([reasoner.sampling.seed, generation])
-
-    @property
-    def text(self) -> str:
-        """The text so far, without the configured answer prefix."""
-        return "".join(self._text)
-
-    @property
-    def ids(self) -> tuple[int, ...]:
-        """The tokens so far, the stop token included."""
-        return tuple(self._ids)
 
     @property
     def done(self) -> bool:
@@ -178,11 +167,6 @@ class Answer:
             self._logits = logits[0]
         return last
 
-    def prefill(self) -> None:
-        """Prefill the whole prompt. Raises what ``prefill_step`` raises."""
-        while not self.prefill_step():
-            pass
-
     def step(self) -> AnswerToken:
         """Generate the next token.
 
@@ -202,7 +186,6 @@ class Answer:
         delta = "" if stopped else self._detokenizer.push(token)
         if self._done:
             delta += self._detokenizer.flush()
-        self._text.append(delta)
         reason = (STOP if stopped else LENGTH) if self._done else ""
         return AnswerToken(token, delta, self._done, reason)
 

@@ -97,16 +97,50 @@ def scaled_size(width: int, height: int, pixels: int) -> tuple[int, int]:
     )
 
 
-def stitch(frames: Sequence[U8], pixels: int) -> U8:
-    """One picture uint8 [height, width, 3] of ``frames`` uint8 [h, w, 3], labelled <IMAGE i>."""
-    plan = layout([(frame.shape[1], frame.shape[0]) for frame in frames], pixels)
-    picture = Image.new("RGB", (plan.width, plan.height), WHITE)
-    draw = ImageDraw.Draw(picture)
-    font = ImageFont.load_default(plan.strip)
-    for index, (frame, place) in enumerate(zip(frames, plan.frames, strict=True)):
+class Stitching:
+    """One picture in the making: frames go in one by one, in order, labelled <IMAGE i>.
+
+    Args:
+        sizes: (width, height) of the frames to come.
+        pixels: side of a tile.
+    """
+
+    def __init__(self, sizes: Sequence[tuple[int, int]], pixels: int) -> None:
+        self._plan = layout(sizes, pixels)
+        self._sizes = sizes
+        self._canvas = Image.new("RGB", (self._plan.width, self._plan.height), WHITE)
+        self._draw = ImageDraw.Draw(self._canvas)
+        self._font = ImageFont.load_default(self._plan.strip)
+        self._count = 0
+        for ends in self._plan.lines:
+            self._draw.line(ends, fill=BLACK, width=self._plan.line)
+
+    def add(self, frame: U8) -> None:
+        """Put the next frame, uint8 [h, w, 3] of its announced size, into its place.
+
+        Raises:
+            ValueError: it has another size, or there is no place left.
+        """
+        height, width = frame.shape[:2]
+        if self._count == len(self._sizes) or (width, height) != self._sizes[self._count]:
+            raise ValueError(f"frame {self._count} of {width}x{height} is not what was laid out")
+        place = self._plan.frames[self._count]
         resized = _native.resize_rgb(frame, place.height, place.width)
-        picture.paste(Image.fromarray(resized), (place.left, place.top))
-        draw.text((place.label_left, place.label_top), f"<IMAGE {index}>", font=font, fill=BLACK)
-    for ends in plan.lines:
-        draw.line(ends, fill=BLACK, width=plan.line)
-    return np.array(picture)
+        self._canvas.paste(Image.fromarray(resized), (place.left, place.top))
+        label = f"<IMAGE {self._count}>"
+        self._draw.text((place.label_left, place.label_top), label, font=self._font, fill=BLACK)
+        self._count += 1
+
+    def picture(self) -> U8:
+        """The picture uint8 [height, width, 3]; ValueError while a frame is missing."""
+        if self._count < len(self._sizes):
+            raise ValueError(f"{len(self._sizes) - self._count} frames are missing")
+        return np.array(self._canvas)
+
+
+def stitch(frames: Sequence[U8], pixels: int) -> U8:
+    """One picture uint8 [height, width, 3] of ``frames`` uint8 [h, w, 3]; see ``Stitching``."""
+    stitching = Stitching([(frame.shape[1], frame.shape[0]) for frame in frames], pixels)
+    for frame in frames:
+        stitching.add(frame)
+    return stitching.picture()

@@ -1,4 +1,8 @@
-"""One card per question: what was heard, what it is about, what was shown, said, and how fast."""
+"""One card per question: what was heard, what it is about, what was shown, said, and how fast.
+
+Bounded: a card shows the clips selected and the best of the rest, and fewer pictures where there
+are many cards.
+"""
 
 from __future__ import annotations
 
@@ -8,55 +12,96 @@ from dataclasses import dataclass
 from omnilive import events
 from omnilive.report.markup import clock, duration, esc, span, thinned
 from omnilive.report.model import ClipBar, Run
-from omnilive.report.questions import Question, Step, steps
+from omnilive.report.questions import Question, steps, total_us
+from omnilive.report.scale import Scale, scale_for
 from omnilive.report.thumbnails import Thumbnails
+from omnilive.report.timeline import moment_id
 
-MAX_CLIP_ROWS = 12
+MAX_SELECTED_ROWS = 12
+OTHER_ROWS = 3
+"""Clips shown beside the selected ones."""
 MAX_EVIDENCE = 24
+MIN_EVIDENCE = 4
 
 _LANGUAGES = {"en": "English", "zh": "Chinese"}
 
 
 @dataclass(frozen=True)
 class Cards:
-    """The cards that fit, and how many did not."""
+    """The cards that fit, whose they are (utterances), and how many did not."""
 
     html: str
+    utterances: frozenset[int]
     left_out: int
 
 
-def cards(run: Run, thumbnails: Thumbnails, max_bytes: int) -> Cards:
-    """Cards in the order of asking, as many as ``max_bytes`` of HTML hold."""
-    longest = max((_total_us(steps(q)) for q in run.questions), default=0)
-    by_index = {clip.index: clip for clip in run.clips}
+@dataclass(frozen=True)
+class _Page:
+    """What every card of one page shares.
+
+    Attributes:
+        longest_us: the longest wait for an answer; bars are drawn against it.
+        evidence: pictures a card may show as evidence.
+        sound: file to hear the answers in, or empty.
+    """
+
+    clips: dict[int, ClipBar]
+    thumbnails: Thumbnails
+    longest_us: int
+    evidence: int
+    scale: Scale
+    sound: str
+
+
+def cards(run: Run, thumbnails: Thumbnails, max_bytes: int, sound: str) -> Cards:
+    """Cards in the order of asking, as many as ``max_bytes`` of HTML hold.
+
+    Args:
+        sound: file on the stream's timeline to hear the answers in, or empty.
+    """
+    page = _Page(
+        clips={clip.index: clip for clip in run.clips},
+        thumbnails=thumbnails,
+        longest_us=max((total_us(steps(q)) for q in run.questions), default=0),
+        evidence=_evidence_per_card(run, thumbnails),
+        scale=scale_for(run.duration_us),
+        sound=sound,
+    )
     parts: list[str] = []
     size = 0
     for question in run.questions:
-        card = _card(question, by_index, thumbnails, longest)
+        card = _card(question, page)
         size += len(card.encode("utf-8", "replace"))
         if size > max_bytes:
             break
         parts.append(card)
-    return Cards("".join(parts), len(run.questions) - len(parts))
+    shown = frozenset(q.utterance for q in run.questions[: len(parts)])
+    return Cards("".join(parts), shown, len(run.questions) - len(parts))
 
 
-def _card(
-    question: Question, clips: dict[int, ClipBar], thumbnails: Thumbnails, longest_us: int
-) -> str:
+def _evidence_per_card(run: Run, thumbnails: Thumbnails) -> int:
+    """So many pictures that every card can have as many, beside those of its clips."""
+    answered = sum(q.evidence is not None for q in run.questions)
+    room = thumbnails.room - len(run.clips)
+    return max(MIN_EVIDENCE, min(MAX_EVIDENCE, room // max(1, answered)))
+
+
+def _card(question: Question, page: _Page) -> str:
     outcome = esc(question.outcome)
     kind = "typed" if question.typed else f"utterance {question.utterance}"
+    tick = moment_id(page.scale.tick_before_us(question.asked_us))
     head = (
         f"<header><h3>{esc(question.text) or '<i>nothing understood</i>'}</h3>"
-        f'<p class="meta">{clock(question.asked_us)} · {kind}'
+        f'<p class="meta"><a href="#{tick}">{clock(question.asked_us)}</a> · {kind}'
         f' · <span class="outcome {outcome.split(",")[0]}">{outcome}</span></p>'
         "</header>"
     )
     body = (
         _facts(question)
-        + _latencies(question, longest_us)
-        + _retrieval(question, clips, thumbnails)
-        + _evidence(question, thumbnails)
-        + _answer(question)
+        + _latencies(question, page.longest_us)
+        + _retrieval(question, page)
+        + _evidence(question, page)
+        + _answer(question, page.sound)
     )
     return f'<article class="card" id="q{question.utterance}">{head}{body}</article>'
 
@@ -82,7 +127,7 @@ def _facts(question: Question) -> str:
 
 def _latencies(question: Question, longest_us: int) -> str:
     waits = tuple(w for w in steps(question) if w.end_us > w.start_us)
-    total = _total_us(waits)
+    total = total_us(waits)
     if total <= 0 or not longest_us:
         return ""
     bars = "".join(
@@ -103,7 +148,7 @@ def _latencies(question: Question, longest_us: int) -> str:
     )
 
 
-def _retrieval(question: Question, clips: dict[int, ClipBar], thumbnails: Thumbnails) -> str:
+def _retrieval(question: Question, page: _Page) -> str:
     if question.grounded is None:
         return ""
     grounded = question.grounded.event
@@ -112,22 +157,25 @@ def _retrieval(question: Question, clips: dict[int, ClipBar], thumbnails: Thumbn
         zip(grounded.clips, grounded.scores, strict=False),
         key=lambda s: (s[0] not in selected, -s[1]),
     )
+    shown = scored[: min(len(selected), MAX_SELECTED_ROWS) + OTHER_ROWS]
     rows = "".join(
-        _clip_row(clip, score, clip in selected, clips.get(clip), thumbnails)
-        for clip, score in scored[:MAX_CLIP_ROWS]
+        _clip_row(clip, score, clip in selected, page.clips.get(clip), page.thumbnails)
+        for clip, score in shown
     )
-    more = len(scored) - MAX_CLIP_ROWS
-    rest = f'<p class="meta">and {more} clips with lower scores</p>' if more > 0 else ""
+    more = len(scored) - len(shown)
+    rest = f'<p class="meta">and {more} more clips</p>' if more > 0 else ""
     fallback = " · nothing passed the rule: the newest frames stand in" if grounded.fallback else ""
+    chose = f"{esc(grounded.rule)}: {len(selected)} of {len(scored)} clips{fallback}"
     table = (
         '<div class="scroll"><table><thead><tr><th>clip</th><th>frame</th><th>span</th>'
-        "<th>score</th><th>selected</th></tr></thead>"
+        "<th>cosine</th></tr></thead>"
         f"<tbody>{rows}</tbody></table></div>"
     )
-    return (
-        f"<section><h4>Retrieval <small>{esc(grounded.rule)}{fallback}</small></h4>"
-        f"{table if rows else '<p class=meta>no clips yet</p>'}{rest}</section>"
-    )
+    found = f"{table if rows else '<p class=meta>no clips yet</p>'}{rest}"
+    if question.unanswered:
+        summary = f"<summary>Retrieval, not used <small>{chose}</small></summary>"
+        return f"<details>{summary}{found}</details>"
+    return f"<section><h4>Retrieval <small>{chose}</small></h4>{found}</section>"
 
 
 def _clip_row(
@@ -137,14 +185,15 @@ def _clip_row(
     label = f"clip {index}"
     picture = thumbnails.inline(clip.keyframe, label) if clip and clip.keyframe else ""
     width = max(0.0, min(1.0, score)) * 100
+    mark = '<span aria-label="selected">✓</span> ' if selected else ""
     return (
-        f'<tr{" class=chosen" if selected else ""}><th scope="row">{index}</th><td>{picture}</td>'
-        f'<td>{where}</td><td class="score"><span style="width:{width:.0f}%"></span>'
-        f"{score:.3f}</td><td>{'✓ yes' if selected else 'no'}</td></tr>"
+        f'<tr{" class=chosen" if selected else ""}><th scope="row">{mark}{index}</th>'
+        f"<td>{picture}</td><td>{where}</td>"
+        f'<td class="score"><span style="width:{width:.0f}%"></span>{score:.3f}</td></tr>'
     )
 
 
-def _evidence(question: Question, thumbnails: Thumbnails) -> str:
+def _evidence(question: Question, page: _Page) -> str:
     if question.evidence is None:
         return ""
     chosen = question.evidence.event
@@ -154,19 +203,23 @@ def _evidence(question: Question, thumbnails: Thumbnails) -> str:
         ("memory tokens", str(chosen.memory_tokens)),
         ("text tokens", str(chosen.text_tokens)),
         ("prompt", f"{chosen.prompt_tokens} tokens"),
+        ("estimated", duration(chosen.estimated_ms * 1_000)),
         ("limited by", chosen.limited_by or "nothing"),
     ]
-    shown = thinned(chosen.frames, MAX_EVIDENCE)
-    pictures = "".join(thumbnails.inline(i, f"shown: {_frame_name(i)}") for i in shown)
+    if chosen.evicted:
+        facts.append(("frames no longer kept", str(chosen.evicted)))
+    shown = thinned(chosen.frames, page.evidence)
+    pictures = "".join(page.thumbnails.inline(i, f"shown: {_frame_name(i)}") for i in shown)
     less = "" if len(shown) == len(chosen.frames) else f", {len(shown)} of them here"
-    count = f"{len(chosen.frames)} frames shown to the reasoner{less}"
+    frames = "frame" if len(chosen.frames) == 1 else "frames"
+    count = f"{len(chosen.frames)} {frames} shown to the reasoner{less}"
     return (
         f"<section><h4>Evidence <small>{count}</small></h4>"
         f'<div class="pictures-row">{pictures}</div>{_definitions(facts)}</section>'
     )
 
 
-def _answer(question: Question) -> str:
+def _answer(question: Question, sound: str) -> str:
     if question.unanswered or not (question.answer or question.tokens_at or question.cancelled):
         return ""
     facts: list[tuple[str, str]] = []
@@ -183,9 +236,22 @@ def _answer(question: Question) -> str:
         facts.extend(_cancellation(question.cancelled.at_us, question.cancelled.event))
     text = esc(question.answer) or "<i>no text</i>"
     return (
-        f'<section><h4>Answer</h4><blockquote lang="{esc(question.language)}">{text}</blockquote>'
+        f"<section><h4>Answer{_hear(question, sound)}</h4>"
+        f'<blockquote lang="{esc(question.language)}">{text}</blockquote>'
         f"{_definitions(facts)}</section>"
     )
+
+
+def _hear(question: Question, sound: str) -> str:
+    """A link to the moment in the sound file at which the answer is heard."""
+    if not sound or not question.sentences:
+        return ""
+    first, last = question.sentences[0].event, question.sentences[-1].event
+    start_us, end_us = first.start_us, question.heard_until_us(last)
+    if end_us <= start_us:
+        return ""
+    where = f"{esc(sound)}#t={start_us / 1e6:.2f},{end_us / 1e6:.2f}"
+    return f' <small><a href="{where}">hear {span(start_us, end_us)}</a></small>'
 
 
 def _cancellation(at_us: int, cancelled: events.AnswerCancelled) -> Iterable[tuple[str, str]]:
@@ -202,10 +268,6 @@ def _frame_name(keyframe: str) -> str:
     """Keyframe ids end in their PTS in microseconds; anything else is shown as it is."""
     digits = keyframe.rpartition("-")[2]
     return f"frame at {clock(int(digits))}" if digits.isascii() and digits.isdigit() else keyframe
-
-
-def _total_us(waits: tuple[Step, ...]) -> int:
-    return waits[-1].end_us - waits[0].start_us if waits else 0
 
 
 _STEP_COLOURS = (

@@ -5,6 +5,7 @@ Bounded: texts, marks, pictures and cards each have a limit, and the page says w
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 from omnilive.report.cards import cards
 from omnilive.report.markup import clock, esc
 from omnilive.report.model import Run
-from omnilive.report.tables import clip_table, stage_table
+from omnilive.report.tables import clip_table, question_table, stage_table
 from omnilive.report.thumbnails import ThumbnailLimits, Thumbnails
 from omnilive.report.timeline import draw
 
@@ -28,17 +29,18 @@ class PageLimits:
     """Bytes of HTML of all question cards."""
 
 
-def document(run: Run, keyframes: Path, *, has_audio_file: bool, limits: PageLimits) -> str:
+def document(run: Run, keyframes: Path, *, sound: str, limits: PageLimits) -> str:
     """The report of ``run`` as HTML.
 
     Args:
         keyframes: folder of the keyframes; pictures that are gone show as boxes.
-        has_audio_file: whether ``answers.wav`` lies beside the page, to be linked.
+        sound: file beside the page to hear the answers in, on the stream's timeline; or empty.
     """
     thumbnails = Thumbnails(keyframes, limits.thumbnails)
-    # Cards first: the evidence of an answer is worth a picture more than the strip is.
-    asked = cards(run, thumbnails, limits.card_bytes)
-    timeline = draw(run, thumbnails)
+    # Cards first: their pictures serve the strip, too, which has some set aside for itself.
+    asked = cards(run, thumbnails, limits.card_bytes, sound)
+    thumbnails.open_strip()
+    timeline = draw(run, thumbnails, asked.utterances)
     notes = list(timeline.notes)
     if asked.left_out:
         notes.append(f"{asked.left_out} later questions have no card: the page is full.")
@@ -46,7 +48,7 @@ def document(run: Run, keyframes: Path, *, has_audio_file: bool, limits: PageLim
         notes.append(f"{thumbnails.refused} places have no picture: the page is full.")
     name = run.source.name if run.source else "unknown source"
     css = resources.files("omnilive.report").joinpath("style.css").read_text(encoding="utf-8")
-    audio = ' · <a href="answers.wav">answers.wav</a>' if has_audio_file else ""
+    audio = f' · <a href="{esc(sound)}">{esc(sound)}</a>' if sound else ""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -54,9 +56,10 @@ def document(run: Run, keyframes: Path, *, has_audio_file: bool, limits: PageLim
         f"<title>{esc(name)} · OmniLive</title><style>{css}</style></head><body>"
         f"{thumbnails.definitions()}"
         f"<header><h1>{esc(name)}</h1>{_facts(run)}</header>{_banners(run)}<main>"
-        f'<section class="panel"><h2>Timeline</h2>{timeline.html}{_KEY}'
+        f'<section class="panel"><h2>Timeline</h2>{timeline.html}{_key(run)}'
         + "".join(f'<p class="meta">{esc(note)}</p>' for note in notes)
         + f"</section><h2>Questions <small>{_counts(run)}{audio}</small></h2>"
+        f"{question_table(run, asked.utterances)}"
         f'<div class="cards">{asked.html or _NO_QUESTIONS}</div>'
         f"{stage_table(run)}{clip_table(run)}{_notices(run)}</main></body></html>\n"
     )
@@ -65,7 +68,6 @@ def document(run: Run, keyframes: Path, *, has_audio_file: bool, limits: PageLim
 _NO_QUESTIONS = '<p class="meta">Nobody asked anything.</p>'
 
 _KEY = (
-    '<ul class="legend key">'
     '<li><svg width="16" height="10"><line class="mark-cut" x1="8" x2="8" y1="0" y2="10"/></svg>'
     "cut</li>"
     '<li><svg width="16" height="10"><line class="mark-length" x1="8" x2="8" y1="0" y2="10"/></svg>'
@@ -75,8 +77,21 @@ _KEY = (
     '<li><span class="swatch answer"></span>answer heard</li>'
     '<li><span class="swatch silenced"></span>silenced by barge-in</li>'
     '<li><svg width="22" height="10"><line class="thinking" x1="0" x2="22" y1="5" y2="5"/></svg>'
-    "waiting for the answer</li></ul>"
+    "waiting for the answer</li>"
 )
+_NOTICE_KEY = (
+    '<li><svg width="12" height="10"><path class="notice" d="M6 10l-5 -9h10z"/></svg>'
+    "notice about the source</li>"
+)
+_DROPPED_KEY = (
+    '<li><svg width="10" height="10"><line class="dropped" x1="5" x2="5" y1="1" y2="9"/></svg>'
+    "frame dropped</li>"
+)
+
+
+def _key(run: Run) -> str:
+    odd = (_NOTICE_KEY if run.notices else "") + (_DROPPED_KEY if run.dropped_us else "")
+    return f'<ul class="legend key">{_KEY}{odd}</ul>'
 
 
 def _facts(run: Run) -> str:
@@ -123,16 +138,30 @@ def _banners(run: Run) -> str:
             "<b>This log was cut short.</b> It has no last event: the run was stopped, or failed."
             " What it wrote until then is below."
         )
+    if run.has_earlier_parts:
+        banners.append(
+            "<b>This is the newest part of a longer log.</b> What came before lies in"
+            " events.1.jsonl and the files numbered after it."
+        )
     if run.unreadable:
         lines = "line" if run.unreadable == 1 else "lines"
         banners.append(f"{run.unreadable} unreadable log {lines} left out.")
     return "".join(f'<p class="banner" role="note">{b}</p>' for b in banners)
 
 
+_OUTCOMES = {
+    "answered": "answered",
+    "cancelled": "cancelled",
+    "filler, not answered": "taken for filler",
+    "no words": "without words",
+    "unfinished": "unfinished",
+}
+
+
 def _counts(run: Run) -> str:
-    outcomes = [q.outcome for q in run.questions]
-    names = ("answered", "cancelled", "filler, unanswered", "no words", "unfinished")
-    return ", ".join(f"{n} {esc(name)}" for name in names if (n := outcomes.count(name)))
+    counted = Counter(q.outcome for q in run.questions)
+    order = [*_OUTCOMES, *sorted(set(counted) - set(_OUTCOMES))]
+    return ", ".join(f"{n} {esc(_OUTCOMES.get(o, o))}" for o in order if (n := counted[o]))
 
 
 def _notices(run: Run) -> str:

@@ -74,6 +74,8 @@ def _spread(
         while waiting and waiting[-1].pts_us <= frame.pts_us:
             merged.append(waiting.pop())
         x = scale.x(frame.pts_us)
+        if merged and x + width > scale.width + 2:
+            break
         after = not merged or x - scale.x(merged[-1].pts_us) >= width
         before = not waiting or scale.x(waiting[-1].pts_us) - x >= width
         if after and before:

@@ -6,7 +6,7 @@ to its title.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from omnilive.report.markup import clock, duration, esc, fitted, span, text_width, thinned
@@ -24,6 +24,9 @@ _CHIP_PX = 20
 _CHIP_ROWS = 4
 _CHIP_WIDTH_PX = 280
 _CHAR_PX = 6.4
+_MANY_LINKS = 60
+_FAR_PX = 1_600
+_STUB_PX = 70
 
 
 @dataclass(frozen=True)
@@ -59,29 +62,59 @@ def clips(run: Run, scale: Scale) -> Drawn:
     return Drawn("Clips", BAR_PX, svg, notes=dense("clips", run.clips), gap=0)
 
 
-def retrieval(run: Run, scale: Scale) -> Drawn:
-    """Lines from each question up to the clips selected for it."""
+def retrieval(run: Run, scale: Scale, carded: Set[int]) -> Drawn:
+    """Lines from each question up to the clips selected for it; faint where there are many.
+
+    A line to a clip far away shows only its two ends: whole, they would cover each other.
+
+    Args:
+        carded: utterances that have a card to link to.
+    """
     middle = {c.index: scale.x((c.start_us + c.end_us) // 2) for c in run.clips}
     asked = [(q, q.grounded.event) for q in run.questions if q.grounded]
     parts = []
     for question, grounded in thinned(asked, MAX_ITEMS // 5):
         x = scale.x(question.asked_us)
-        links = "".join(
-            f'<path class="link" d="M{x:.1f} {_LINKS_PX - 5}C{x:.1f} {_LINKS_PX / 3:.0f}'
-            f' {middle[i]:.1f} {_LINKS_PX * 2 / 3:.0f} {middle[i]:.1f} 0"/>'
-            for i in grounded.selected[:32]
-            if i in middle
-        )
+        links = "".join(_link(x, middle[i]) for i in grounded.selected[:32] if i in middle)
         chosen = ", ".join(str(i) for i in grounded.selected) or "no clip"
         fallback = " (fallback)" if grounded.fallback else ""
         parts.append(
-            f'<a href="#q{question.utterance}" class="asked"><title>'
+            f'<a{_to_card(question, carded)} class="asked"><title>'
             f"{esc(question.text, 200)}: {esc(chosen, 200)}{fallback}</title>{links}"
             f'<circle cx="{x:.1f}" cy="{_LINKS_PX - 5}" r="5"/></a>'
         )
     if not parts:
         return Drawn("Retrieval", BAR_PX, empty("no questions"))
-    return Drawn("Retrieval", _LINKS_PX, "".join(parts), notes=dense("questions", asked, 5))
+    many = ' class="many"' if sum(len(g.selected) for _, g in asked) > _MANY_LINKS else ""
+    svg = f"<g{many}>{''.join(parts)}</g>"
+    cut = any(
+        abs(scale.x(q.asked_us) - middle.get(i, scale.x(q.asked_us))) > _FAR_PX
+        for q, g in asked
+        for i in g.selected
+    )
+    notes = dense("questions", asked, 5)
+    if cut:
+        notes += ("Lines to clips far away show only their ends; point at a dot for its clips.",)
+    return Drawn("Retrieval", _LINKS_PX, svg, notes=notes)
+
+
+def _link(question_x: float, clip_x: float) -> str:
+    """From a question's dot up to the middle of a clip."""
+    low, high = _LINKS_PX - 5, 0
+    if abs(question_x - clip_x) <= _FAR_PX:
+        path = (
+            f"M{question_x:.1f} {low}C{question_x:.1f} {_LINKS_PX / 3:.0f}"
+            f" {clip_x:.1f} {_LINKS_PX * 2 / 3:.0f} {clip_x:.1f} {high}"
+        )
+        return f'<path class="link" d="{path}"/>'
+    towards = _STUB_PX if clip_x > question_x else -_STUB_PX
+    middle = _LINKS_PX / 2
+    path = (
+        f"M{question_x:.1f} {low}Q{question_x:.1f} {middle:.0f}"
+        f" {question_x + towards:.1f} {middle:.0f}"
+        f"M{clip_x:.1f} {high}Q{clip_x:.1f} {middle:.0f} {clip_x - towards:.1f} {middle:.0f}"
+    )
+    return f'<path class="link far" d="{path}"/>'
 
 
 def speech(run: Run, scale: Scale) -> Drawn:
@@ -103,8 +136,8 @@ def speech(run: Run, scale: Scale) -> Drawn:
     return Drawn("Speech", BAR_PX, "".join(parts) or empty(why), notes=dense("speech", spoken))
 
 
-def heard(run: Run, scale: Scale) -> Drawn:
-    """The words, where they were known, in as many rows as it takes."""
+def heard(run: Run, scale: Scale, carded: Set[int]) -> Drawn:
+    """The words, where they were known, in as many rows as it takes; ``carded``: those linked."""
     said = [q for q in run.questions if q.transcripts]
     svg, height, crowded = _chips(
         [
@@ -112,13 +145,14 @@ def heard(run: Run, scale: Scale) -> Drawn:
             for q in thinned(said, MAX_ITEMS)
         ],
         scale,
+        carded,
     )
     notes = dense("transcripts", said) + _crowded("transcripts", crowded)
     return Drawn("Heard", height, svg or empty("nothing heard"), notes=notes)
 
 
-def answers(run: Run, scale: Scale) -> Drawn:
-    """Sentences where they sound, and their words below.
+def answers(run: Run, scale: Scale, carded: Set[int]) -> Drawn:
+    """Sentences where they sound, and their words below; ``carded``: questions linked.
 
     What a barge-in silenced is hatched; the wait before is a thin line.
     """
@@ -134,7 +168,8 @@ def answers(run: Run, scale: Scale) -> Drawn:
             f' y1="{_TRACK_PX / 2}" y2="{_TRACK_PX / 2}"><title>waiting for the answer:'
             f" {duration(until - question.asked_us)}</title></line>"
         )
-        parts.extend(_sentence(question, i, scale) for i in range(len(question.sentences[:200])))
+        sentences = range(len(question.sentences[:200]))
+        parts.extend(_sentence(question, i, scale, carded) for i in sentences)
     words, height, crowded = _chips(
         [
             (q.sentences[0].event.start_us, q.answer, q, "said")
@@ -142,6 +177,7 @@ def answers(run: Run, scale: Scale) -> Drawn:
             if q.sentences and q.answer.strip()
         ],
         scale,
+        carded,
         top=_TRACK_PX,
     )
     svg = "".join(parts) + words
@@ -149,11 +185,16 @@ def answers(run: Run, scale: Scale) -> Drawn:
     return Drawn("Answers", height, svg or empty("no answers"), notes=notes, gap=0)
 
 
-def _sentence(question: Question, index: int, scale: Scale) -> str:
+def _to_card(question: Question, carded: Set[int]) -> str:
+    """The attribute that links to the card of ``question``, if it has one."""
+    return f' href="#q{question.utterance}"' if question.utterance in carded else ""
+
+
+def _sentence(question: Question, index: int, scale: Scale, carded: Set[int]) -> str:
     sentence = question.sentences[index].event
     until = question.heard_until_us(sentence)
     x, heard_px = scale.x(sentence.start_us), scale.x(until - sentence.start_us)
-    parts = [f'<a href="#q{question.utterance}">']
+    parts = [f"<a{_to_card(question, carded)}>"]
     if until < sentence.end_us:
         silenced = scale.x(sentence.end_us - until)
         parts.append(
@@ -171,12 +212,16 @@ def _sentence(question: Question, index: int, scale: Scale) -> str:
 
 
 def _chips(
-    items: Sequence[tuple[int, str, Question, str]], scale: Scale, top: float = 0
+    items: Sequence[tuple[int, str, Question, str]],
+    scale: Scale,
+    carded: Set[int],
+    top: float = 0,
 ) -> tuple[str, float, int]:
     """Words at their moments, in rows so that none overlap.
 
     Args:
-        items: (moment, words, question to link to, extra class).
+        items: (moment, words, question, extra class).
+        carded: utterances that have a card to link to.
         top: y of the first row.
 
     Returns:
@@ -192,7 +237,7 @@ def _chips(
     rows = rows_for([(b[0], b[0] + b[1] + 4) for b in boxes], _CHIP_ROWS)
     parts = []
     for (x, width, words, title, question, kind), row in zip(boxes, rows, strict=True):
-        parts.append(f'<a href="#q{question.utterance}"><title>{esc(title, 300)}</title>')
+        parts.append(f"<a{_to_card(question, carded)}><title>{esc(title, 300)}</title>")
         if row is None:
             y = top + _CHIP_PX * _CHIP_ROWS
             parts.append(f'<circle class="chip {kind}" cx="{x:.1f}" cy="{y:.0f}" r="3"/></a>')

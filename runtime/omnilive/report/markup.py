@@ -56,10 +56,21 @@ def duration(us: float) -> str:
     return f"{us / 1e6:.0f} s"
 
 
+_BROAD = frozenset("%@&MWmw#_~+=<>")
+
+
 def text_width(text: str, char_px: float) -> float:
-    """About how wide ``text`` is drawn, pixels; wide and possibly wide characters count twice."""
-    wide = sum(unicodedata.east_asian_width(c) in "WFA" for c in text)
-    return (len(text) + wide) * char_px
+    """About how wide ``text`` is drawn, pixels: ``char_px`` is that of a small letter.
+
+    Wide and possibly wide characters count twice, broad letters and signs one and a half times.
+    """
+    return sum(_cells(c) for c in text) * char_px
+
+
+def _cells(character: str) -> float:
+    if unicodedata.east_asian_width(character) in "WFA":
+        return 2.0
+    return 1.5 if character in _BROAD else 1.2 if character.isupper() else 1.0
 
 
 def fitted(text: str, width_px: float, char_px: float) -> str:

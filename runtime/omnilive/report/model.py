@@ -66,6 +66,7 @@ class Run:
     notices: tuple[events.SourceNotice, ...]
     stages: tuple[tuple[str, Summary], ...]
     unreadable: int
+    has_earlier_parts: bool
 
 
 def build(log: RunLog) -> Run:
@@ -111,6 +112,7 @@ def build(log: RunLog) -> Run:
         notices=tuple(notices),
         stages=_stages(log),
         unreadable=log.unreadable,
+        has_earlier_parts=log.has_earlier_parts,
     )
 
 

@@ -27,7 +27,7 @@ def write_report(folder: Path, limits: PageLimits | None = None) -> Path:
     html = document(
         build(read_run(folder)),
         folder / _KEYFRAMES,
-        has_audio_file=(folder / _ANSWERS).is_file(),
+        sound=_ANSWERS if (folder / _ANSWERS).is_file() else "",
         limits=limits or PageLimits(),
     )
     path = folder / REPORT_NAME

@@ -8,6 +8,13 @@ from dataclasses import dataclass, field
 from omnilive import events
 from omnilive.report.reading import Stamped
 
+_UNANSWERED = {
+    "filler": "filler, not answered",
+    "no_words": "no words",
+    "too_long": "too long to answer",
+    "superseded": "superseded",
+}
+
 
 @dataclass(frozen=True)
 class Question:
@@ -18,7 +25,8 @@ class Question:
 
     Attributes:
         ended: the last endpoint; its ``end_us`` is the last voiced sample by the VAD's view.
-        transcripts: more than one when the utterance was split at its maximum length.
+        transcripts: more than one when the utterance was split at its maximum length; parts split
+            off before it was reopened stay.
         tokens_at: when each answer token was logged.
         reopened: how often speech resumed after an endpoint.
     """
@@ -75,9 +83,7 @@ class Question:
     def outcome(self) -> str:
         """One or two words: what became of it."""
         if self.unanswered:
-            return {"filler": "filler, unanswered", "no_words": "no words"}.get(
-                self.unanswered, self.unanswered
-            )
+            return _UNANSWERED.get(self.unanswered, self.unanswered)
         if self.cancelled is not None:
             return "cancelled"
         return "answered" if self.finished is not None else "unfinished"
@@ -120,6 +126,11 @@ def steps(question: Question) -> tuple[Step, ...]:
     return tuple(found)
 
 
+def total_us(waits: tuple[Step, ...]) -> int:
+    """Length of all ``waits`` together, microseconds."""
+    return waits[-1].end_us - waits[0].start_us if waits else 0
+
+
 def _latest(*stamped: Stamped[events.Event] | None) -> int | None:
     return max((s.at_us for s in stamped if s is not None), default=None)
 
@@ -133,6 +144,7 @@ class _Draft:
     onset_us: int | None = None
     sound: str = ""
     reopened: int = 0
+    split_off: int = 0
     ended: Stamped[events.SpeechEnded] | None = None
     transcripts: list[Stamped[events.Transcribed]] = field(default_factory=list)
     checked: Stamped[events.InstructionChecked] | None = None
@@ -145,8 +157,21 @@ class _Draft:
     finished: Stamped[events.AnswerFinished] | None = None
     cancelled: Stamped[events.AnswerCancelled] | None = None
 
+    def reopened_as(self, generation: int) -> _Draft:
+        """The utterance after speech resumed: only what was split off before stays heard."""
+        return _Draft(
+            self.utterance,
+            generation,
+            self.onset_us,
+            self.sound,
+            self.reopened + 1,
+            self.split_off,
+            transcripts=self.transcripts[: self.split_off],
+        )
+
     def question(self) -> Question:
         values = dict(vars(self))
+        del values["split_off"]
         for name in ("transcripts", "tokens_at", "sentences"):
             values[name] = tuple(values[name])
         values["decoded"] = "".join(self.decoded)
@@ -164,9 +189,7 @@ def fold(log: Iterable[Stamped[events.Event]]) -> tuple[Question, ...]:
         generation = getattr(event, "generation", 0)
         draft = drafts.setdefault(utterance, _Draft(utterance, generation))
         if isinstance(event, events.SpeechContinued):
-            drafts[utterance] = _Draft(
-                utterance, generation, draft.onset_us, draft.sound, draft.reopened + 1
-            )
+            drafts[utterance] = draft.reopened_as(generation)
         else:
             draft.generation = max(draft.generation, generation)
             _take(draft, stamped.id, stamped.at_us, event)
@@ -178,6 +201,7 @@ def _take(draft: _Draft, event_id: int, at_us: int, event: events.Event) -> None
         draft.onset_us = event.onset_us
     elif isinstance(event, events.SpeechEnded):
         draft.ended = Stamped(event_id, at_us, event)
+        draft.split_off += event.split
     elif isinstance(event, events.SoundClassified):
         draft.sound = event.label
     elif isinstance(event, events.Transcribed):

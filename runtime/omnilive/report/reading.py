@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,15 +41,17 @@ class RunLog:
     Attributes:
         unreadable: lines of either log that are not of this schema, such as the last line of a
             run that was killed while writing it.
+        has_earlier_parts: the log grew so long that what came before lies in files of its own.
     """
 
     events: tuple[Stamped[Event], ...]
     timings: tuple[Timing, ...]
     unreadable: int
+    has_earlier_parts: bool
 
 
 def read_run(folder: Path) -> RunLog:
-    """Read ``events.jsonl`` and, if there is one, ``timings.jsonl``.
+    """Read ``events.jsonl`` and, if there is one, ``timings.jsonl``: the newest part of each.
 
     Raises:
         ConfigError: the folder holds no readable event log.
@@ -76,7 +79,8 @@ def read_run(folder: Path) -> RunLog:
             timings.append(Timing(int(raw["event"]), str(raw["stage"]), int(raw["wall_us"])))
         except (ValueError, KeyError, TypeError):
             unreadable += 1
-    return RunLog(tuple(events), tuple(timings), unreadable)
+    earlier = (folder / EVENTS_NAME).with_suffix(".1.jsonl").exists()
+    return RunLog(tuple(events), tuple(timings), unreadable, earlier)
 
 
 def _timing_lines(folder: Path) -> list[str]:
@@ -88,6 +92,8 @@ def _timing_lines(folder: Path) -> list[str]:
 
 
 def _lines(path: Path) -> Iterator[str]:
+    if not path.is_file():  # a device or a pipe gives nothing back, or has no end
+        raise FileNotFoundError(errno.ENOENT, "there is no such file", str(path))
     with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
         for line in file:
             if line.strip():

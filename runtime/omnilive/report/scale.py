@@ -34,9 +34,25 @@ class Scale:
 
     def ticks_us(self) -> tuple[int, ...]:
         """Round moments, far enough apart for their labels."""
+        return tuple(range(0, self.duration_us + 1, self._step_us()))
+
+    def sparse_ticks_us(self, at_most: int) -> tuple[int, ...]:
+        """Those of ``ticks_us`` at rounder moments, as many as fit ``at_most`` (and the first)."""
+        step = self._step_us()
+        fitting = (
+            t * 1_000_000
+            for t in _TICKS_S
+            if t * 1_000_000 % step == 0 and self.duration_us < at_most * t * 1_000_000
+        )
+        return tuple(range(0, self.duration_us + 1, next(fitting, self.duration_us + 1)))
+
+    def tick_before_us(self, us: int) -> int:
+        """The round moment of ``ticks_us`` at or before ``us``."""
+        return min(max(us, 0), self.duration_us) // self._step_us() * self._step_us()
+
+    def _step_us(self) -> int:
         enough = (t for t in _TICKS_S if t * self.px_per_s >= _TICK_PX)
-        step = next(enough, _TICKS_S[-1]) * 1_000_000
-        return tuple(range(0, self.duration_us + 1, step))
+        return next(enough, _TICKS_S[-1]) * 1_000_000
 
 
 def scale_for(duration_us: int) -> Scale:

@@ -1,14 +1,19 @@
-"""The tables below the cards: wall time per stage, and the clips.
+"""The tables: the questions at a glance, wall time per stage, and the clips.
 
 What the timeline draws is here in words, for those who cannot see it.
 """
 
 from __future__ import annotations
 
-from omnilive.report.markup import duration, esc, span, thinned
+from collections.abc import Set
+
+from omnilive.report.markup import clock, duration, esc, span, thinned
 from omnilive.report.model import Run
+from omnilive.report.questions import Question, steps, total_us
 
 MAX_ROWS = 500
+_WORDS = 160
+"""Characters of a question or an answer in a table."""
 
 _STAGE_HELP = {
     "see": "frame → features, keyframe written",
@@ -22,6 +27,45 @@ _STAGE_HELP = {
     "decode": "one answer token",
     "speak": "one sentence → audio",
 }
+
+
+def question_table(run: Run, carded: Set[int]) -> str:
+    """Every question (thinned evenly beyond a bound) with its answer, linked to its card.
+
+    Args:
+        carded: utterances that have a card to link to.
+    """
+    if not run.questions:
+        return ""
+    shown = thinned(run.questions, MAX_ROWS)
+    rows = "".join(_question_row(q, carded) for q in shown)
+    less = len(run.questions) - len(shown)
+    note = f'<p class="meta">{less} more are left out, evenly spread.</p>' if less else ""
+    return (
+        '<section class="panel"><div class="scroll tall"><table class="words"><thead><tr>'
+        '<th>asked</th><th class="say">question</th><th class="say">answer</th>'
+        '<th class="wide">first word after</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>{note}</section>"
+    )
+
+
+def _question_row(question: Question, carded: Set[int]) -> str:
+    words = esc(question.text, _WORDS) or "<i>nothing understood</i>"
+    if question.utterance in carded:
+        words = f'<a href="#q{question.utterance}">{words}</a>'
+    outcome = esc(question.outcome)
+    answer = f'<span class="outcome">{outcome}</span>'
+    if question.answer.strip():
+        said = esc(question.answer, _WORDS)
+        answer = said if question.outcome == "answered" else f"{said} ({answer})"
+    waits = steps(question)
+    heard = bool(waits) and waits[-1].name == "first audio"
+    wait = duration(total_us(waits)) if heard else ""
+    return (
+        f'<tr><th scope="row">{clock(question.asked_us)}</th><td class="say">{words}</td>'
+        f'<td class="say" lang="{esc(question.language)}">{answer}</td>'
+        f'<td class="wide">{wait}</td></tr>'
+    )
 
 
 def stage_table(run: Run) -> str:

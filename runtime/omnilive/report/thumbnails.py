@@ -25,6 +25,8 @@ class ThumbnailLimits:
 
     pictures: int = 800
     """Pictures in the page."""
+    strip: int = 200
+    """So many of them are set aside for the timeline."""
     picture_bytes: int = 4_500
     """Bytes of one JPEG; base64 makes it a third larger."""
     side: int = 160
@@ -45,6 +47,7 @@ class Thumbnails:
     def __init__(self, folder: Path, limits: ThumbnailLimits) -> None:
         self._folder = folder
         self._limits = limits
+        self._set_aside = min(limits.strip, limits.pictures)
         self._pictures: dict[str, _Picture | None] = {}
         self._held = 0
         self.refused = 0
@@ -52,7 +55,11 @@ class Thumbnails:
     @property
     def room(self) -> int:
         """Pictures that may still be added."""
-        return self._limits.pictures - self._held
+        return self._limits.pictures - self._set_aside - self._held
+
+    def open_strip(self) -> None:
+        """Let what was set aside for the timeline be used, too."""
+        self._set_aside = 0
 
     def size(self, keyframe: str) -> tuple[int, int] | None:
         """(width, height) of the picture of ``keyframe``, or None when there is none to show."""
@@ -60,10 +67,11 @@ class Thumbnails:
         return None if picture is None else (picture.width, picture.height)
 
     def inline(self, keyframe: str, label: str) -> str:
-        """An HTML element that shows ``keyframe``; a box that says so when it is gone."""
+        """An HTML element that shows ``keyframe``; a box that says why when it cannot."""
         picture = self._picture(keyframe)
         if picture is None:
-            return f'<span class="thumb gone" role="img" aria-label="{esc(label)}">not kept</span>'
+            why = "not kept" if keyframe in self._pictures else "page full"
+            return f'<span class="thumb gone" role="img" aria-label="{esc(label)}">{why}</span>'
         return (
             f'<svg class="thumb" viewBox="0 0 {picture.width} {picture.height}" role="img"'
             f' aria-label="{esc(label)}"><title>{esc(label)}</title>'

@@ -6,17 +6,19 @@ evenly, and the notes say so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
 from omnilive.report import filmstrip, lanes
 from omnilive.report.lanes import Drawn
 from omnilive.report.markup import clock, esc
 from omnilive.report.model import Run
-from omnilive.report.scale import Scale, scale_for
+from omnilive.report.scale import FIT_PX, Scale, scale_for
 from omnilive.report.thumbnails import Thumbnails
 
 _AXIS_PX = 22
+_JUMPS = 24
+"""Links along a timeline that scrolls."""
 
 
 @dataclass(frozen=True)
@@ -27,16 +29,20 @@ class Timeline:
     notes: tuple[str, ...]
 
 
-def draw(run: Run, thumbnails: Thumbnails) -> Timeline:
-    """Draw the lanes of ``run`` under each other."""
+def draw(run: Run, thumbnails: Thumbnails, carded: Set[int]) -> Timeline:
+    """Draw the lanes of ``run`` under each other.
+
+    Args:
+        carded: utterances that have a card to link to.
+    """
     scale = scale_for(run.duration_us)
     drawn = [
         filmstrip.frames(run, scale, thumbnails),
         lanes.clips(run, scale),
-        lanes.retrieval(run, scale),
+        lanes.retrieval(run, scale, carded),
         lanes.speech(run, scale),
-        lanes.heard(run, scale),
-        lanes.answers(run, scale),
+        lanes.heard(run, scale, carded),
+        lanes.answers(run, scale, carded),
     ]
     body, labels, y = [_axis(run, scale, drawn)], [_label("", _AXIS_PX)], float(_AXIS_PX)
     for lane in drawn:
@@ -48,6 +54,7 @@ def draw(run: Run, thumbnails: Thumbnails) -> Timeline:
         labels.append(_label(lane.label, lane.height + lane.gap, lane.hint))
         y += lane.height + lane.gap
     html = (
+        f"{_jumps(scale)}"
         '<div class="timeline" tabindex="0" role="region" aria-label="Timeline, scrolls sideways">'
         f'<div class="lane-labels" aria-hidden="true">{"".join(labels)}</div>'
         f'<svg width="{scale.width:.0f}" height="{y:.0f}" viewBox="0 0 {scale.width:.0f} {y:.0f}"'
@@ -64,6 +71,26 @@ _HATCH = (
 )
 
 
+def moment_id(us: int) -> str:
+    """Id of the grid line at a round moment (``Scale.tick_before_us``)."""
+    return f"t{us // 1_000_000}"
+
+
+def _jumps(scale: Scale) -> str:
+    """Links along a timeline too long to be seen at once."""
+    if scale.width <= 2 * FIT_PX:
+        return ""
+    links = "".join(
+        f' <a href="#{moment_id(us)}">{_whole_seconds(us)}</a>'
+        for us in scale.sparse_ticks_us(_JUMPS)
+    )
+    return f'<nav class="jumps" aria-label="Along the timeline">go to{links}</nav>'
+
+
+def _whole_seconds(us: int) -> str:
+    return clock(us).rpartition(".")[0]
+
+
 def _label(text: str, height: float, hint: str = "") -> str:
     small = f"<small>{esc(hint)}</small>" if hint else ""
     return f'<div style="height:{height:.0f}px">{esc(text)}{small}</div>'
@@ -74,11 +101,10 @@ def _axis(run: Run, scale: Scale, drawn: Iterable[Drawn]) -> str:
     parts = []
     for us in scale.ticks_us():
         x = scale.x(us)
-        label = clock(us).rpartition(".")[0]
-        shown = f'<text class="tick" x="{x + 3:.1f}" y="14">{label}</text>'
+        shown = f'<text class="tick" x="{x + 3:.1f}" y="14">{_whole_seconds(us)}</text>'
         parts.append(
-            f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{height:.0f}"/>'
-            + (shown if x < scale.width - 28 else "")
+            f'<line id="{moment_id(us)}" class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="4"'
+            f' y2="{height:.0f}"/>' + (shown if x < scale.width - 28 else "")
         )
     for notice in run.notices[: lanes.MAX_ITEMS]:
         x = scale.x(notice.pts_us)

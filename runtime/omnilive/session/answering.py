@@ -10,22 +10,17 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from omnilive import events
 from omnilive.engine.interface import F32
+from omnilive.errors import TooLongError
 from omnilive.eventlog import EventLog
 from omnilive.lanes import Finished, Job, Lane, Lanes, Work
-from omnilive.memory.clip import Clip
-from omnilive.memory.keyframes import KeyframeStore
 from omnilive.perception.endpoint import Endpointer
-from omnilive.reasoning.config import BudgetConfig
 from omnilive.reasoning.prompt import PromptBuilder
 from omnilive.reasoning.reasoner import AnswerToken, Reasoner
-from omnilive.reasoning.stitch import stitch
-from omnilive.session.config import EvidenceConfig
 from omnilive.session.costs import VirtualCostConfig
+from omnilive.session.evidence import Evidence, EvidenceReader, Question
+from omnilive.session.outcomes import Outcomes
 from omnilive.sources.types import samples_to_us
 from omnilive.speech.config import SentenceConfig
 from omnilive.speech.sentences import SentenceSplitter
@@ -34,36 +29,13 @@ from omnilive.speech.voice import Voice
 from omnilive.tasks import Task, TaskQueue
 
 
-@dataclass(frozen=True, eq=False)
-class Question:
-    """A question with the memory it is about.
-
-    Attributes:
-        long_term: float32 [K, H].
-        clips: the selected clips in time order.
-        ranking: positions in ``clips``, the most related first.
-        newest: the newest clip known to the question, or None before the first frame.
-        fallback_frames: newest frames that stand in when no clip passed the rule, else 0.
-    """
-
-    utterance: int
-    generation: int
-    text: str
-    language: str
-    long_term: F32
-    clips: tuple[Clip, ...]
-    ranking: tuple[int, ...]
-    newest: Clip | None
-    fallback_frames: int
-
-
 @dataclass(frozen=True)
 class AnswerParts:
     """The stages an answer calls, put together by the session."""
 
+    evidence: EvidenceReader
     prompts: PromptBuilder
     reasoner: Reasoner
-    keyframes: KeyframeStore
     voice: Voice
     track: AnswerTrack
     endpointer: Endpointer
@@ -71,15 +43,34 @@ class AnswerParts:
 
 @dataclass(eq=False)
 class _Speaking:
-    """State of the answer in progress."""
+    """State of the answer in progress.
+
+    Attributes:
+        wall_us: measured time of the steps since the last event they led to.
+        ended_by: why the text ended; empty while it is being decoded.
+        unspoken: sentences not yet on the track.
+        heard_us: when the last sentence on the track has been heard.
+    """
 
     question: Question
     splitter: SentenceSplitter
     text: str = ""
     tokens: int = 0
-    prefill_wall_us: int = 0
-    finished: bool = False
+    wall_us: int = 0
+    ended_by: str = ""
     unspoken: int = 0
+    heard_us: int = 0
+
+    @property
+    def ids(self) -> tuple[int, int]:
+        """The first two fields of its events."""
+        return self.question.utterance, self.question.generation
+
+    @property
+    def finished(self) -> events.AnswerFinished:
+        """Its outcome when nothing stops it."""
+        language = self.question.language
+        return events.AnswerFinished(*self.ids, self.text, language, self.tokens, self.ended_by)
 
 
 class Answerer:
@@ -90,22 +81,18 @@ class Answerer:
         parts: AnswerParts,
         lanes: Lanes,
         log: EventLog,
-        evidence: EvidenceConfig,
-        budget: BudgetConfig,
+        outcomes: Outcomes,
         sentences: SentenceConfig,
         costs: VirtualCostConfig,
     ) -> None:
         self._parts = parts
         self._lanes = lanes
         self._log = log
-        self._evidence = evidence
-        self._budget = budget
+        self._outcomes = outcomes
         self._sentences = sentences
         self._costs = costs
         self._tasks = TaskQueue(lanes, Lane.REASON)
         self._speaking: _Speaking | None = None
-        self.answers = 0
-        self.cancelled = 0
 
     def begin(self, question: Question) -> None:
         """Start answering; whatever came before has been cancelled by its generation."""
@@ -116,112 +103,98 @@ class Answerer:
                 self._steps(question),
                 on_step=lambda finished: self._on_step(speaking, finished),
                 generation=question.generation,
+                feeds=Lane.SPEAK,
             )
         )
 
-    def cancel(self, by_generation: int) -> None:
-        """Stop the answer in progress, if it is still being decoded or heard."""
+    def cancel(self, by_generation: int, by_utterance: int) -> None:
+        """Stop the answer in progress, if it is still being decoded or heard.
+
+        It has no outcome yet when the utterance it answers goes on.
+        """
         speaking, self._speaking = self._speaking, None
         if speaking is None:
             return
         silenced_us = self._parts.track.cut(self._lanes.now_us())
-        if speaking.finished and not speaking.unspoken and not silenced_us:
+        if speaking.question.utterance == by_utterance:
             return
-        self.cancelled += 1
-        self._log.emit(
+        complete = bool(speaking.ended_by)
+        if complete and not speaking.unspoken and not silenced_us:
+            self._outcomes.answered(speaking.finished)
+            return
+        self._outcomes.answered(
             events.AnswerCancelled(
-                speaking.question.utterance,
-                speaking.question.generation,
-                by_generation,
-                speaking.text,
-                speaking.tokens,
-                silenced_us,
+                *speaking.ids, by_generation, speaking.text, speaking.tokens, silenced_us, complete
             )
         )
 
     def _steps(self, question: Question) -> Generator[Work[Any], None, None]:
-        frames = self._frames(question)
-        long_term, short_term = self._memory(question)
-        prompts, reasoner = self._parts.prompts, self._parts.reasoner
-        budget = prompts.plan(
+        context_tokens = self._parts.reasoner.prompt_limit
+        try:
+            evidence = yield from self._parts.evidence.read(question, context_tokens)
+        except TooLongError as error:
+            yield Work(error, 0)
+            return
+        yield Work(evidence.event, 0)
+        yield from self._answer(question, evidence)
+
+    def _answer(
+        self, question: Question, evidence: Evidence
+    ) -> Generator[Work[AnswerToken | None], None, None]:
+        prompts, reasoner, costs = self._parts.prompts, self._parts.reasoner, self._costs
+        assembly = prompts.begin(
             question.text,
             question.language,
-            [(frame.shape[1], frame.shape[0]) for _, frame in frames],
-            prompts.count_memory(
-                0 if long_term is None else len(long_term),
-                [len(rows) for rows in short_term],
-                question.ranking if short_term else (),
-            ),
-            self._budget,
-            context_tokens=reasoner.prompt_limit,
+            evidence.long_term,
+            evidence.short_term,
+            evidence.canvas,
+            evidence.budget,
         )
-        kept = [frames[i] for i in budget.frames]
-        yield Work(
-            events.EvidenceChosen(
-                question.utterance,
-                question.generation,
-                tuple(keyframe for keyframe, _ in kept),
-                budget.tiles,
-                budget.visual_tokens,
-                budget.memory_tokens,
-                budget.text_tokens,
-                budget.prompt_tokens,
-                budget.limited_by,
-            ),
-            0,
-        )
-        canvas = stitch([frame for _, frame in kept], prompts.geometry.pixels) if kept else None
-        assembly = prompts.begin(
-            question.text, question.language, long_term, short_term, canvas, budget
-        )
-        tiles = budget.tiles
+        tiles = evidence.budget.tiles
         while not assembly.step():
             encoded = min(tiles, prompts.config.tiles_per_step)
             tiles -= encoded
-            yield Work(None, encoded * self._costs.tile_us)
-        yield Work(None, tiles * self._costs.tile_us)
+            yield Work(None, encoded * costs.tile_us)
+        yield Work(None, tiles * costs.tile_us)
         answer = reasoner.begin(assembly.prompt(), question.generation)
-        tokens, chunk = budget.prompt_tokens, reasoner.config.prefill_chunk
+        tokens, chunk = evidence.budget.prompt_tokens, reasoner.config.prefill_chunk
         for start in range(0, tokens, chunk):
             answer.prefill_step()
-            yield Work(None, min(chunk, tokens - start) * self._costs.prefill_token_us)
+            yield Work(None, min(chunk, tokens - start) * costs.prefill_token_us)
         while not answer.done:
-            yield Work(answer.step(), self._costs.decode_step_us)
+            yield Work(answer.step(), costs.decode_step_us)
 
     def _on_step(self, speaking: _Speaking, finished: Finished[Any]) -> None:
         value = finished.value
-        if isinstance(value, events.EvidenceChosen):
-            self._log.emit(value, wall_us=finished.wall_us, stage="evidence")
-        elif isinstance(value, AnswerToken):
+        if isinstance(value, AnswerToken):
             self._on_token(speaking, value, finished.wall_us)
-        else:
-            speaking.prefill_wall_us += finished.wall_us
+            return
+        speaking.wall_us += finished.wall_us
+        if isinstance(value, events.EvidenceChosen):
+            self._log.emit(value, wall_us=speaking.wall_us, stage="evidence")
+            speaking.wall_us = 0
+        elif isinstance(value, TooLongError):
+            self._speaking = None
+            self._outcomes.unanswered(*speaking.ids, "too_long")
 
     def _on_token(self, speaking: _Speaking, token: AnswerToken, wall_us: int) -> None:
-        question = speaking.question
-        ids = (question.utterance, question.generation)
         if token.reason != "stop":
             event_id = self._log.emit(
-                events.TokenDecoded(*ids, speaking.tokens, token.text_delta),
+                events.TokenDecoded(*speaking.ids, speaking.tokens, token.text_delta),
                 wall_us=wall_us,
                 stage="decode",
             )
             if speaking.tokens == 0:
-                self._log.time(event_id, "prefill", speaking.prefill_wall_us)
+                self._log.time(event_id, "prefill", speaking.wall_us)
             speaking.tokens += 1
         speaking.text += token.text_delta
-        sentences = speaking.splitter.push(token.text_delta)
-        if token.done:
-            sentences += speaking.splitter.flush()
-            speaking.finished = True
-            self.answers += 1
-            self._log.emit(
-                events.AnswerFinished(
-                    *ids, speaking.text, question.language, speaking.tokens, token.reason
-                )
-            )
-        for sentence in sentences:
+        speaking.ended_by = token.reason
+        for sentence in speaking.splitter.push(token.text_delta):
             self._speak(speaking, sentence)
+        if token.done:
+            for sentence in speaking.splitter.flush():
+                self._speak(speaking, sentence)
+            self._finish_when_heard(speaking)
 
     def _speak(self, speaking: _Speaking, sentence: str) -> None:
         question = speaking.question
@@ -234,45 +207,31 @@ class Answerer:
 
         def place(finished: Finished[F32]) -> None:
             speaking.unspoken -= 1
-            if not len(finished.value):
-                return
-            self._parts.endpointer.seal(question.utterance)
-            placed = self._parts.track.place(
-                self._lanes.now_us(), finished.value, question.generation
-            )
-            self._log.emit(
-                events.SentenceSpoken(
-                    question.utterance,
-                    question.generation,
-                    sentence,
-                    placed.start_us,
-                    placed.end_us,
-                ),
-                wall_us=finished.wall_us,
-                stage="speak",
-            )
+            if len(finished.value):
+                self._place(speaking, sentence, finished)
+            self._finish_when_heard(speaking)
 
         self._lanes.submit(Job(Lane.SPEAK, synthesize, place, generation=question.generation))
 
-    def _memory(self, question: Question) -> tuple[F32 | None, list[F32]]:
-        """Long-term memory and each selected clip's short-term memory, as far as wanted."""
-        if not self._evidence.memory_tokens or not len(question.long_term):
-            return None, []
-        return question.long_term, [c.short_term for c in question.clips]
+    def _place(self, speaking: _Speaking, sentence: str, finished: Finished[F32]) -> None:
+        """Put a sentence on the track; from now on speech interrupts instead of going on."""
+        question = speaking.question
+        self._parts.endpointer.seal(question.utterance)
+        placed = self._parts.track.place(self._lanes.now_us(), finished.value, question.generation)
+        speaking.heard_us = placed.end_us
+        self._log.emit(
+            events.SentenceSpoken(*speaking.ids, sentence, placed.start_us, placed.end_us),
+            wall_us=finished.wall_us,
+            stage="speak",
+        )
 
-    def _frames(self, question: Question) -> list[tuple[str, npt.NDArray[np.uint8]]]:
-        """Keyframes to show, in time order; ones already evicted from disk are left out."""
-        ids: dict[str, None] = {}
-        if self._evidence.frame_rule == "demo_pair":
-            for clip in question.clips[:1]:
-                ids.update(dict.fromkeys(clip.keyframes[-3:][::2]))
-        else:
-            for clip in question.clips:
-                ids.update(dict.fromkeys(clip.keyframes))
-        if question.newest is not None:
-            count = max(question.fallback_frames, self._evidence.current_frames)
-            newest = question.newest.keyframes[-count:] if count else ()
-            pair = self._evidence.frame_rule == "demo_pair"
-            ids.update(dict.fromkeys(newest[::2] if pair else newest))
-        read = ((i, self._parts.keyframes.get(i)) for i in ids)
-        return [(i, frame) for i, frame in read if frame is not None]
+    def _finish_when_heard(self, speaking: _Speaking) -> None:
+        """Wait for the end of the last sentence, once it is known which one is the last."""
+
+        def heard() -> None:
+            if self._speaking is speaking:
+                self._speaking = None
+                self._outcomes.answered(speaking.finished)
+
+        if speaking.ended_by and not speaking.unspoken:
+            self._lanes.at(speaking.heard_us, heard)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from omnilive.errors import ConfigError
+from omnilive.limits import check_choice, check_range
 
 CHECK_ORDERS = ("parallel", "check_first", "ground_first")
 SNAPSHOTS = ("speech_start", "speech_end")
@@ -21,11 +21,16 @@ class TurnConfig:
     snapshot: str = "speech_end"
     """Memory a question sees: what was known at ``speech_start`` (paper §3.4), or everything up
     to ``speech_end``, so that a thing raised while asking is seen."""
+    max_words: int = 256
+    """Words kept of what somebody said without a pause, the last ones: a request comes at the
+    end of a long story. A Chinese character counts as a word, and so does every further
+    ``language.LONGEST_WORD`` characters of a longer word. Some 350 tokens at full size."""
 
     def validate(self) -> None:
         """Raises ConfigError for a value outside its range."""
-        _one_of("turn.order", self.order, CHECK_ORDERS)
-        _one_of("turn.snapshot", self.snapshot, SNAPSHOTS)
+        check_choice("turn.order", self.order, CHECK_ORDERS)
+        check_choice("turn.snapshot", self.snapshot, SNAPSHOTS)
+        check_range("turn.max_words", self.max_words, 1, 100_000, "words")
 
 
 @dataclass(frozen=True)
@@ -39,18 +44,11 @@ class EvidenceConfig:
     """Newest frames always offered besides the selected clips', so that "this" can be seen."""
     memory_tokens: bool = True
     """Whether long-term and short-term memory go to the reasoner (the demo leaves them out)."""
+    frames_per_step: int = 2
+    """Keyframes read and stitched at once; the longest this can hold the reason lane."""
 
     def validate(self) -> None:
         """Raises ConfigError for a value outside its range."""
-        _one_of("evidence.frame_rule", self.frame_rule, FRAME_RULES)
-        if self.current_frames < 0:
-            raise ConfigError(
-                f"is {self.current_frames}",
-                where="evidence.current_frames",
-                mend="Use 0 or more frames.",
-            )
-
-
-def _one_of(where: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ConfigError(f"is {value!r}", where=where, mend=f"Use one of {', '.join(allowed)}.")
+        check_choice("evidence.frame_rule", self.frame_rule, FRAME_RULES)
+        check_range("evidence.current_frames", self.current_frames, 0, 256, "frames")
+        check_range("evidence.frames_per_step", self.frames_per_step, 1, 256, "frames")

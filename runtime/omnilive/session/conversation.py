@@ -9,19 +9,20 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 
 from omnilive import events
+from omnilive.errors import TooLongError
 from omnilive.eventlog import EventLog
 from omnilive.lanes import Finished, Job, Lane, Lanes, Work
-from omnilive.memory.clip import Clip
 from omnilive.memory.grounding import Grounding
-from omnilive.memory.selection import ranking
 from omnilive.memory.store import MemoryStore
 from omnilive.perception.language import detect_language
-from omnilive.reasoning.instruction import InstructionCheck
-from omnilive.session.answering import Answerer, Question
+from omnilive.reasoning.instruction import InstructionCheck, Verdict
+from omnilive.session.answering import Answerer
 from omnilive.session.config import TurnConfig
 from omnilive.session.costs import VirtualCostConfig
+from omnilive.session.evidence import Question
 from omnilive.session.generations import Generations
 from omnilive.session.listening import Heard
+from omnilive.session.outcomes import Outcomes
 from omnilive.session.watching import MemorySnapshot, Watcher
 from omnilive.tasks import Task
 
@@ -37,7 +38,12 @@ class ConversationParts:
 
 @dataclass(eq=False)
 class _Turn:
-    """What is known so far about one question."""
+    """What is known so far about one question.
+
+    Attributes:
+        stages: what is still to be found out; each tuple runs side by side.
+        too_long: its words exceed a limit of one of the stages.
+    """
 
     utterance: int
     generation: int
@@ -46,6 +52,7 @@ class _Turn:
     language: str
     stages: list[tuple[str, ...]]
     probability: float | None = None
+    too_long: bool = False
     question: Question | None = None
     running: set[str] = field(default_factory=set)
 
@@ -66,6 +73,7 @@ class Conversation:
         watcher: Watcher,
         answerer: Answerer,
         generations: Generations,
+        outcomes: Outcomes,
         lanes: Lanes,
         log: EventLog,
         config: TurnConfig,
@@ -75,6 +83,7 @@ class Conversation:
         self._watcher = watcher
         self._answerer = answerer
         self._generations = generations
+        self._outcomes = outcomes
         self._lanes = lanes
         self._log = log
         self._config = config
@@ -97,25 +106,32 @@ class Conversation:
     def ask(self, text: str) -> None:
         """Take a typed question: it needs no ears and no instruction check."""
         self._typed += 1
+        utterance = -self._typed
         turn = _Turn(
-            -self._typed,
-            self._generations.advance(),
+            utterance,
+            self._generations.advance(utterance),
             self._watcher.snapshot(),
             text.strip(),
             detect_language(text),
             [("ground",)],
             probability=1.0,
         )
+        self._outcomes.owe(utterance, turn.generation, spoken=False)
         self._log.emit(
             events.Transcribed(
-                turn.utterance, turn.generation, turn.text, turn.language, typed=True, tokens=0
+                utterance, turn.generation, turn.text, turn.language, typed=True, tokens=0
             )
         )
-        self._next_stage(turn)
+        if turn.text:
+            self._next_stage(turn)
+        else:
+            self._outcomes.unanswered(utterance, turn.generation, "no_words")
 
     def _next_stage(self, turn: _Turn) -> None:
-        if turn.probability is not None and not self._parts.check.is_instruction(turn.probability):
-            self._log.emit(events.Unanswered(turn.utterance, turn.generation, "filler"))
+        if turn.too_long:
+            self._outcomes.unanswered(turn.utterance, turn.generation, "too_long")
+        elif turn.probability is not None and not self._is_instruction(turn.probability):
+            self._outcomes.unanswered(turn.utterance, turn.generation, "filler")
         elif turn.stages:
             turn.running = set(turn.stages.pop(0))
             for stage in sorted(turn.running):
@@ -123,29 +139,37 @@ class Conversation:
         elif turn.question is not None:
             self._answerer.begin(turn.question)
 
+    def _is_instruction(self, probability: float) -> bool:
+        return self._parts.check.is_instruction(probability)
+
     def _stage_done(self, turn: _Turn, stage: str) -> None:
         turn.running.discard(stage)
         if not turn.running:
             self._next_stage(turn)
 
     def _check(self, turn: _Turn) -> None:
-        def check() -> Work[float]:
-            probability = self._parts.check.probability(turn.text)
-            tokens = len(self._parts.check.prompt_ids(turn.text))
-            return Work(probability, tokens * self._costs.prefill_token_us)
+        def check() -> Work[Verdict | None]:
+            try:
+                verdict = self._parts.check.judge(turn.text)
+            except TooLongError:
+                return Work(None, 0)
+            return Work(verdict, verdict.tokens * self._costs.prefill_token_us)
 
-        def checked(finished: Finished[float]) -> None:
-            turn.probability = finished.value
-            self._log.emit(
-                events.InstructionChecked(
-                    turn.utterance,
-                    turn.generation,
-                    finished.value,
-                    self._parts.check.is_instruction(finished.value),
-                ),
-                wall_us=finished.wall_us,
-                stage="instruction",
-            )
+        def checked(finished: Finished[Verdict | None]) -> None:
+            if finished.value is None:
+                turn.too_long = True
+            else:
+                turn.probability = finished.value.probability
+                self._log.emit(
+                    events.InstructionChecked(
+                        turn.utterance,
+                        turn.generation,
+                        turn.probability,
+                        self._is_instruction(turn.probability),
+                    ),
+                    wall_us=finished.wall_us,
+                    stage="instruction",
+                )
             self._stage_done(turn, "check")
 
         self._lanes.submit(Job(Lane.REASON, check, checked, generation=turn.generation))
@@ -153,12 +177,14 @@ class Conversation:
     def _ground(self, turn: _Turn) -> None:
         wall_us = 0
 
-        def on_step(finished: Finished[tuple[Question, events.Grounded] | None]) -> None:
+        def on_step(finished: Finished[Question | TooLongError | None]) -> None:
             nonlocal wall_us
             wall_us += finished.wall_us
-            if finished.value is not None:
-                turn.question, event = finished.value
-                self._log.emit(event, wall_us=wall_us, stage="ground")
+            if isinstance(finished.value, TooLongError):
+                turn.too_long = True
+            elif finished.value is not None:
+                turn.question = finished.value
+                self._log.emit(_grounded(turn.question), wall_us=wall_us, stage="ground")
 
         self._watcher.tasks.submit(
             Task(
@@ -171,7 +197,7 @@ class Conversation:
 
     def _grounding(
         self, turn: _Turn
-    ) -> Generator[Work[tuple[Question, events.Grounded] | None], None, None]:
+    ) -> Generator[Work[Question | TooLongError | None], None, None]:
         parts, snapshot = self._parts, turn.snapshot
         clips = [c for c in parts.store.clips if c.index < snapshot.closed]
         if snapshot.open_frames:
@@ -179,27 +205,32 @@ class Conversation:
             clips.append(open_clip)
         long_term, _ = yield from self._watcher.integration(clips)
         before = parts.grounding.tokens_computed
-        scores, selection = parts.grounding.ground(long_term, clips, turn.text)
+        try:
+            scores, selection = parts.grounding.ground(long_term, clips, turn.text)
+        except TooLongError as error:
+            yield Work(error, 0)
+            return
         tokens = parts.grounding.tokens_computed - before
-        selected: list[Clip] = [clips[i] for i in selection.clips]
         question = Question(
-            utterance=turn.utterance,
-            generation=turn.generation,
-            text=turn.text,
-            language=turn.language,
-            long_term=long_term,
-            clips=tuple(selected),
-            ranking=tuple(ranking([scores[i] for i in selection.clips])),
-            newest=clips[-1] if clips else None,
-            fallback_frames=selection.fallback_frames,
-        )
-        event = events.Grounded(
             turn.utterance,
             turn.generation,
-            selection.rule,
-            tuple(c.index for c in clips),
-            tuple(float(s) for s in scores),
-            tuple(c.index for c in selected),
-            selection.fallback,
+            turn.text,
+            turn.language,
+            long_term,
+            tuple(clips),
+            scores,
+            selection,
         )
-        yield Work((question, event), tokens * self._costs.memory_token_us)
+        yield Work(question, tokens * self._costs.memory_token_us)
+
+
+def _grounded(question: Question) -> events.Grounded:
+    return events.Grounded(
+        question.utterance,
+        question.generation,
+        question.selection.rule,
+        tuple(c.index for c in question.known),
+        tuple(float(s) for s in question.scores),
+        tuple(c.index for c in question.clips),
+        not question.clips,
+    )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from omnilive.errors import ConfigError
+from omnilive.limits import check_range
+
+LONGEST_COST_US = 60_000_000
+"""A minute for one unit of work pictures no device that could keep up with a stream."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,8 @@ class VirtualCostConfig:
     """One prompt token of the audio LM, microseconds."""
     audio_decode_step_us: int = 12_000
     """One decode step of the audio LM, microseconds."""
+    keyframe_us: int = 8_000
+    """One keyframe read from disk, decoded and stitched, microseconds."""
     tile_us: int = 30_000
     """One tile through the reasoner's ViT, microseconds."""
     prefill_token_us: int = 400
@@ -31,9 +36,6 @@ class VirtualCostConfig:
     """One second of synthesized speech, microseconds."""
 
     def validate(self) -> None:
-        """Raises ConfigError for a negative cost."""
+        """Raises ConfigError for a cost outside its range."""
         for name, value in vars(self).items():
-            if value < 0:
-                raise ConfigError(
-                    f"is {value}", where=f"virtual_cost.{name}", mend="Use 0 or more microseconds."
-                )
+            check_range(f"virtual_cost.{name}", value, 0, LONGEST_COST_US, "microseconds")

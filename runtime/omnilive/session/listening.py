@@ -11,9 +11,11 @@ from omnilive.lanes import Finished, Job, Lane, Lanes, Work
 from omnilive.perception import endpoint
 from omnilive.perception.audio_model import AudioModel, SoundClass, Transcript
 from omnilive.perception.endpoint import Endpointer, Utterance
-from omnilive.perception.language import detect_language, question_text
+from omnilive.perception.language import detect_language, last_words, question_text
+from omnilive.session.config import TurnConfig
 from omnilive.session.costs import VirtualCostConfig
 from omnilive.session.generations import Generations
+from omnilive.session.outcomes import Outcomes
 from omnilive.session.watching import MemorySnapshot
 from omnilive.sources.types import Pcm, samples_to_us
 
@@ -23,7 +25,7 @@ class Heard:
     """What somebody said.
 
     Attributes:
-        text: the words, with the background sound's prefix (spec §3.2).
+        text: its last words, with the background sound's prefix (spec §3.2).
         at_start, at_end: memory as it was when the speech began and ended.
     """
 
@@ -35,6 +37,21 @@ class Heard:
     at_end: MemorySnapshot
 
 
+@dataclass(eq=False)
+class _Speech:
+    """What is known about the utterance being heard.
+
+    Attributes:
+        words: the last ones of the parts that were split off.
+    """
+
+    index: int
+    generation: int
+    at_start: MemorySnapshot
+    sound: SoundClass | None = None
+    words: str = ""
+
+
 class Listening:
     """Feeds the endpointer and the audio model. Everything but the engine work is on the loop."""
 
@@ -43,24 +60,25 @@ class Listening:
         endpointer: Endpointer,
         audio: AudioModel,
         generations: Generations,
+        outcomes: Outcomes,
         snapshot: Callable[[], MemorySnapshot],
         on_heard: Callable[[Heard], None],
         lanes: Lanes,
         log: EventLog,
+        config: TurnConfig,
         costs: VirtualCostConfig,
     ) -> None:
         self._endpointer = endpointer
         self._audio = audio
         self._generations = generations
+        self._outcomes = outcomes
         self._take_snapshot = snapshot
         self._on_heard = on_heard
         self._lanes = lanes
         self._log = log
+        self._config = config
         self._costs = costs
-        self._at_start = snapshot()
-        self._sound: SoundClass | None = None
-        self._earlier_parts: list[str] = []
-        self._generation = 0
+        self._speech: _Speech | None = None
         self.utterances = 0
 
     def on_pcm(self, pcm: Pcm) -> None:
@@ -69,24 +87,24 @@ class Listening:
 
     def finish(self) -> None:
         """The stream is over: an open utterance ends here."""
-        self._handle(self._endpointer.finish(self._lanes.now_us()))
+        self._handle(self._endpointer.finish())
 
     def _handle(self, heard: list[endpoint.EndpointEvent]) -> None:
         for event in heard:
             if isinstance(event, endpoint.SpeechStarted):
-                self._on_started(event)
+                self._speech = self._on_started(event)
+            elif self._speech is None:
+                raise RuntimeError("the endpointer ended what it never began")
             elif isinstance(event, endpoint.SpeechContinued):
-                self._generation = self._generations.advance()
-                self._log.emit(events.SpeechContinued(event.index, self._generation))
+                self._speech.generation = self._generations.advance(event.index)
+                self._log.emit(events.SpeechContinued(event.index, self._speech.generation))
             else:
-                self._on_ended(event.utterance)
+                self._on_ended(self._speech, event.utterance)
 
-    def _on_started(self, event: endpoint.SpeechStarted) -> None:
-        generation = self._generation = self._generations.advance()
+    def _on_started(self, event: endpoint.SpeechStarted) -> _Speech:
+        generation = self._generations.advance(event.index)
         self.utterances += 1
-        self._at_start = self._take_snapshot()
-        self._sound = None
-        self._earlier_parts = []
+        speech = _Speech(event.index, generation, self._take_snapshot())
         self._log.emit(events.SpeechStarted(event.index, generation, event.onset_us))
 
         def classify() -> Work[SoundClass]:
@@ -94,7 +112,7 @@ class Listening:
             return Work(sound, self._cost_us(len(event.background), sound))
 
         def classified(finished: Finished[SoundClass]) -> None:
-            self._sound = finished.value
+            speech.sound = finished.value
             self._log.emit(
                 events.SoundClassified(event.index, generation, finished.value.label),
                 wall_us=finished.wall_us,
@@ -102,12 +120,14 @@ class Listening:
             )
 
         self._lanes.submit(Job(Lane.LISTEN, classify, classified))
+        return speech
 
-    def _on_ended(self, utterance: Utterance) -> None:
-        if self._generation != self._generations.current:
+    def _on_ended(self, speech: _Speech, utterance: Utterance) -> None:
+        last = not utterance.is_split
+        if last and speech.generation != self._generations.current:
             # A question was typed meanwhile; what is said last counts.
-            self._generation = self._generations.advance()
-        generation = self._generation
+            speech.generation = self._generations.advance(speech.index)
+        generation, at_end = speech.generation, self._take_snapshot()
         self._log.emit(
             events.SpeechEnded(
                 utterance.index,
@@ -118,7 +138,8 @@ class Listening:
                 utterance.is_split,
             )
         )
-        at_start, at_end = self._at_start, self._take_snapshot()
+        if last:
+            self._outcomes.owe(speech.index, generation, spoken=True)
 
         def transcribe() -> Work[Transcript]:
             transcript = self._audio.transcribe(utterance.samples)
@@ -138,32 +159,25 @@ class Listening:
                 wall_us=finished.wall_us,
                 stage="transcribe",
             )
-            parts = [*self._earlier_parts, transcript.text]
-            if utterance.is_split:
-                self._earlier_parts = parts
+            words = f"{speech.words} {transcript.text}".strip()
+            words = last_words(words, self._config.max_words)
+            if last:
+                self._hear(speech, generation, words, at_end)
             else:
-                words = " ".join(part for part in parts if part)
-                self._hear(utterance.index, generation, words, at_start, at_end)
+                speech.words = words
 
         # The first part of a long utterance stays heard when its rest is reopened.
-        lasting = None if utterance.is_split else generation
+        lasting = generation if last else None
         self._lanes.submit(Job(Lane.LISTEN, transcribe, transcribed, generation=lasting))
 
-    def _hear(
-        self,
-        utterance: int,
-        generation: int,
-        words: str,
-        at_start: MemorySnapshot,
-        at_end: MemorySnapshot,
-    ) -> None:
+    def _hear(self, speech: _Speech, generation: int, words: str, at_end: MemorySnapshot) -> None:
         """Hand the words of all parts over."""
         if not words:
-            self._log.emit(events.Unanswered(utterance, generation, "no_words"))
+            self._outcomes.unanswered(speech.index, generation, "no_words")
             return
         language = detect_language(words)
-        text = question_text(Transcript(words, language, 0, 0), self._sound)
-        self._on_heard(Heard(utterance, generation, text, language, at_start, at_end))
+        text = question_text(Transcript(words, language, 0, 0), speech.sound)
+        self._on_heard(Heard(speech.index, generation, text, language, speech.at_start, at_end))
 
     def _cost_us(self, samples: int, result: SoundClass | Transcript) -> int:
         costs = self._costs

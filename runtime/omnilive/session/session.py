@@ -6,15 +6,16 @@ It wires and counts; every decision belongs to the stage that makes it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from omnilive import events
+from omnilive.closing import Closers
 from omnilive.config import RuntimeConfig
 from omnilive.engine.pack import EnginePack
 from omnilive.eventlog import EventLog, Listener
-from omnilive.lanes import Lane, Lanes, ThreadLanes, VirtualLanes
+from omnilive.lanes import Lanes, ThreadLanes, VirtualLanes
 from omnilive.memory.compressor import Compressor
 from omnilive.memory.grounding import Grounding
 from omnilive.memory.keyframes import KeyframeStore
@@ -29,13 +30,17 @@ from omnilive.reasoning.instruction import InstructionCheck
 from omnilive.reasoning.prompt import PromptBuilder
 from omnilive.reasoning.reasoner import Reasoner
 from omnilive.session.answering import Answerer, AnswerParts
+from omnilive.session.asking import Ask, Asking
 from omnilive.session.conversation import Conversation, ConversationParts
+from omnilive.session.evidence import EvidenceReader
+from omnilive.session.feeding import Feeder, Item
 from omnilive.session.generations import Generations
 from omnilive.session.listening import Listening
+from omnilive.session.outcomes import Outcomes
 from omnilive.session.watching import MemoryParts, Watcher
 from omnilive.sources.media import MediaSource
-from omnilive.sources.prefetch import prefetched
-from omnilive.sources.types import US_PER_SECOND, Frame, MediaInfo, Pcm, SourceWarning
+from omnilive.sources.prefetch import Prefetch
+from omnilive.sources.types import US_PER_SECOND, Frame, MediaInfo, Pcm
 from omnilive.speech.espeak import EspeakVoice
 from omnilive.speech.track import AnswerTrack
 
@@ -43,14 +48,8 @@ KEYFRAMES_FOLDER = "keyframes"
 ANSWERS_NAME = "answers.wav"
 PREFETCHED_ITEMS = 64
 """Decoded items held ahead of the session: a few seconds of PCM and frames."""
-
-
-@dataclass(frozen=True)
-class Ask:
-    """A typed question and the stream time it is asked at, microseconds."""
-
-    text: str
-    at_us: int
+READER_STOP_S = 2.0
+"""How long a run that ends waits for the thread that reads the source, before it is left behind."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,11 @@ class RunOptions:
 
 
 class Session:
-    """Runs one source through one pack and writes the results into a folder."""
+    """Runs one source through one pack and writes the results into a folder.
+
+    Making one changes nothing that an earlier run wrote there: whatever can be refused is
+    refused before. The limits of the files are in ``config.output``.
+    """
 
     def __init__(
         self,
@@ -82,66 +85,56 @@ class Session:
         self._pack = pack
         self._options = options
         self._folder = folder
-        self._lanes: Lanes = ThreadLanes() if options.realtime else VirtualLanes()
-        self._log = EventLog(folder, self._lanes, listeners)
+        self._output = config.output
+        self._lanes: Lanes = (ThreadLanes if options.realtime else VirtualLanes)(config.lanes)
+        self._log = EventLog(folder, self._lanes, listeners, config.output)
         self._track = AnswerTrack()
-        self._duration_us = 0
         self._period_us = round(US_PER_SECOND / config.source.fps)
 
-        keyframes = KeyframeStore(folder / KEYFRAMES_FOLDER, config.keyframes)
-        keyframes.clear()  # the log beside them is written anew, too
+        encoder = FrameEncoder(pack)
+        cut_cosine = cut_threshold(config.segmentation, pack.calibration).cosine
+        segmenter = Segmenter(config.segmentation, cut_cosine)
+        compressor = Compressor(pack, config.compression)
         store = MemoryStore(config.store)
         long_term = LongTermMemory(pack, config.long_term, clip_max=config.segmentation.clip_max)
         endpointer = Endpointer(config.vad, SileroVad())
+        audio = AudioModel(pack, config.recognition)
+        check = InstructionCheck(pack, config.instruction)
+        grounding = Grounding(pack, config.retrieval)
         prompts = PromptBuilder(pack, config.prompt)
+        sampling = dataclasses.replace(config.sampling, seed=options.seed)
+        reasoner = Reasoner(pack, config.reasoning, sampling)
+        voice = EspeakVoice(config.voice)
+        # The last of the parts: it brings what is in the folder under the configured quota.
+        self._keyframes = KeyframeStore(folder / KEYFRAMES_FOLDER, config.keyframes)
+
         self._watcher = Watcher(
-            MemoryParts(
-                FrameEncoder(pack),
-                Segmenter(
-                    config.segmentation,
-                    cut_threshold(config.segmentation, pack.calibration).cosine,
-                ),
-                keyframes,
-                Compressor(pack, config.compression),
-                store,
-                long_term,
-            ),
+            MemoryParts(encoder, segmenter, self._keyframes, compressor, store, long_term),
             self._lanes,
             self._log,
             config.virtual_cost,
             self._period_us,
             config.segmentation.cut_feature,
         )
-        self._answerer = Answerer(
-            AnswerParts(
-                prompts,
-                Reasoner(
-                    pack,
-                    config.reasoning,
-                    dataclasses.replace(config.sampling, seed=options.seed),
-                ),
-                keyframes,
-                EspeakVoice(config.voice),
-                self._track,
-                endpointer,
-            ),
+        self._outcomes = Outcomes(endpointer, self._lanes, self._log)
+        evidence = EvidenceReader(
+            prompts, self._keyframes, config.evidence, config.budget, config.virtual_cost
+        )
+        answerer = Answerer(
+            AnswerParts(evidence, prompts, reasoner, voice, self._track, endpointer),
             self._lanes,
             self._log,
-            config.evidence,
-            config.budget,
+            self._outcomes,
             config.sentences,
             config.virtual_cost,
         )
-        generations = Generations(self._lanes, self._answerer.cancel)
+        generations = Generations(self._lanes, answerer.cancel, self._outcomes)
         self._conversation = Conversation(
-            ConversationParts(
-                InstructionCheck(pack, config.instruction),
-                Grounding(pack, config.retrieval),
-                store,
-            ),
+            ConversationParts(check, grounding, store),
             self._watcher,
-            self._answerer,
+            answerer,
             generations,
+            self._outcomes,
             self._lanes,
             self._log,
             config.turn,
@@ -149,23 +142,66 @@ class Session:
         )
         self._listening = Listening(
             endpointer,
-            AudioModel(pack, config.recognition),
+            audio,
             generations,
+            self._outcomes,
             self._watcher.snapshot,
             self._conversation.hear,
             self._lanes,
             self._log,
+            config.turn,
             config.virtual_cost,
         )
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the log in the folder is this session's and holds something to report."""
+        return self._log.has_events
 
     def run(self, source: MediaSource, asks: tuple[Ask, ...] = ()) -> None:
         """Run to the end of the source and of everything it set going.
 
+        A question for later than the end is asked when the stream has ended and the answer
+        before it has been heard; a SourceNotice says so.
+
         Raises:
-            OmniLiveError: from any stage; what was written until then stays.
+            OmniLiveError: from any stage; what was written until then stays. The first error is
+                raised; what fails while the run is brought to its end is attached to it as notes.
         """
-        manifest = self._pack.manifest
+        with Closers() as closers:
+            closers.add(self._lanes.close)
+            closers.add(self._track.close)
+            self._begin(source)
+            items: Prefetch[Item] = Prefetch(source, PREFETCHED_ITEMS)
+            closers.add(lambda: self._stop_reading(items))
+            asking = Asking(self._lanes, asks, self._conversation.ask)
+            finish = partial(self._finish, asking)
+            Feeder(self._lanes, items, self._period_us, self._take, finish).next()
+            self._lanes.run()
+            for ask in asking.late:  # what was answered before has been heard
+                self._ask_late(ask)
+                self._lanes.run()
+        self._log.emit(
+            events.SessionEnded(
+                self._watcher.frames,
+                self._watcher.frames_dropped,
+                self._watcher.clips,
+                self._listening.utterances,
+                self._outcomes.answers,
+                self._outcomes.cancelled,
+            )
+        )
+
+    def close(self) -> None:
+        """Close the logs."""
+        self._log.close()
+
+    def _begin(self, source: MediaSource) -> None:
+        """Begin the files anew and let stream time run."""
+        self._log.open()
+        self._keyframes.clear()
         self._lanes.start()
+        manifest = self._pack.manifest
         self._log.emit(
             events.SessionStarted(
                 events.SCHEMA_VERSION,
@@ -178,58 +214,42 @@ class Session:
             )
         )
         self._log.emit(_opened(source.info))
-        for ask in asks:
-            self._lanes.at(ask.at_us, lambda text=ask.text: self._conversation.ask(text))  # type: ignore[misc]
-        items = prefetched(source, PREFETCHED_ITEMS)
-        self._track.write_wav(self._folder / ANSWERS_NAME)
-        try:
-            self._deliver_next(items)
-            self._lanes.run()
-        finally:
-            items.close()
-            self._lanes.close()
-            self._track.close(self._duration_us)
-        self._log.emit(
-            events.SessionEnded(
-                self._watcher.frames,
-                self._watcher.frames_dropped,
-                self._watcher.clips,
-                self._listening.utterances,
-                self._answerer.answers,
-                self._answerer.cancelled,
-            )
-        )
+        self._track.write_wav(self._folder / ANSWERS_NAME, self._output)
 
-    def close(self) -> None:
-        """Close the logs."""
-        self._log.close()
+    def _take(self, item: Item) -> None:
+        """Take one item whose time has come."""
+        if isinstance(item, Frame):
+            self._watcher.on_frame(item)
+        elif isinstance(item, Pcm):
+            self._listening.on_pcm(item)
+        else:
+            self._notice(item.pts_us, item.what)
+        self._track.settle(self._lanes.now_us())
 
-    def _deliver_next(self, items: Iterator[Frame | Pcm | SourceWarning]) -> None:
-        """Hand the next item over when its time comes; wait while the listen lane is full."""
-        item = next(items, None)
-        if item is None:
-            self._lanes.at(self._duration_us, self._finish)
-            return
-
-        def deliver() -> None:
-            if isinstance(item, Frame):
-                self._watcher.on_frame(item)
-            elif isinstance(item, Pcm):
-                self._listening.on_pcm(item)
-            else:
-                self._log.emit(events.SourceNotice(item.pts_us, item.what))
-            self._track.settle(self._lanes.now_us())
-            self._lanes.when_room(Lane.LISTEN, lambda: self._deliver_next(items))
-
-        due_us = item.end_us if isinstance(item, Pcm) else item.pts_us
-        # The last frame is shown for a period: it is encoded before the books are closed.
-        shown_us = self._period_us if isinstance(item, Frame) else 0
-        self._duration_us = max(self._duration_us, due_us + shown_us)
-        self._lanes.at(due_us, deliver)
-
-    def _finish(self) -> None:
+    def _finish(self, asking: Asking, duration_us: int) -> None:
+        """The stream has ended: what is open ends with it, and the answers' sound lasts as long."""
         self._listening.finish()
         self._watcher.finish()
+        asking.end()
+        self._track.settle(duration_us)
+
+    def _ask_late(self, ask: Ask) -> None:
+        asked_s = ask.at_us / US_PER_SECOND
+        self._notice(
+            self._lanes.now_us(),
+            f"a question for {asked_s:.1f} s is asked now: the stream ended before",
+        )
+        self._conversation.ask(ask.text)
+
+    def _stop_reading(self, items: Prefetch[Item]) -> None:
+        if not items.close(READER_STOP_S):
+            self._notice(
+                self._lanes.now_us(),
+                "the source gives nothing and does not stop; it is left open, unread",
+            )
+
+    def _notice(self, at_us: int, what: str) -> None:
+        self._log.emit(events.SourceNotice(at_us, what))
 
 
 def _opened(info: MediaInfo) -> events.SourceOpened:

@@ -12,7 +12,7 @@ from omnilive import events
 from omnilive.engine.interface import F32
 from omnilive.eventlog import EventLog
 from omnilive.lanes import Finished, Job, Lane, Lanes, Work
-from omnilive.memory.clip import Clip
+from omnilive.memory.clip import Clip, Keyframe
 from omnilive.memory.compressor import CompressedClip, Compressor
 from omnilive.memory.keyframes import KeyframeStore
 from omnilive.memory.long_term import LongTermMemory
@@ -30,15 +30,11 @@ class SeenFrame:
 
     Attributes:
         features: float32 [grid², features].
-        keyframe: id in the keyframe store.
-        width, height: size in pixels, upright.
     """
 
     pts_us: int
     features: F32
-    keyframe: str
-    width: int
-    height: int
+    keyframe: Keyframe
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,11 +75,15 @@ class Watcher:
         self._costs = costs
         self._period_us = frame_period_us
         self._cut_feature = cut_feature
-        self._tasks = TaskQueue(lanes, Lane.REMEMBER)
+        # Besides the clips that frames are let in for: the one that ends with the stream, and
+        # the live generation's question.
+        self._tasks = TaskQueue(lanes, Lane.REMEMBER, lanes.capacity(Lane.REMEMBER) + 2)
         self._open: tuple[SeenFrame, ...] = ()
         self._closed = 0
         self._compressed: tuple[tuple[int, int], CompressedClip] | None = None
         self._wall_us = 0
+        self._under_way = 0
+        self._over = False
         self.frames = 0
         self.frames_dropped = 0
 
@@ -103,25 +103,31 @@ class Watcher:
 
     def on_frame(self, frame: Frame) -> None:
         """Take one sampled frame; it is dropped when the see or remember lane is behind."""
-        if self._tasks.waiting >= self._lanes.capacity(Lane.REMEMBER):
+        # Any frame may close a clip, which must find room then.
+        closing = self._tasks.waiting + self._under_way
+        if closing >= self._lanes.capacity(Lane.REMEMBER):
             self._drop(frame.pts_us)
             return
 
         def encode() -> Work[tuple[SeenFrame, F32]]:
             features = self._parts.encoder.encode(frame.rgb)
             keyframe = self._parts.keyframes.put(frame.pts_us, frame.rgb)
-            height, width = frame.rgb.shape[:2]
-            seen = SeenFrame(frame.pts_us, features.features, keyframe, width, height)
+            seen = SeenFrame(frame.pts_us, features.features, keyframe)
             vector = cut_vector(self._cut_feature, features.features, features.cls)
             return Work((seen, vector), self._costs.frame_us)
 
-        self._lanes.submit(
-            Job(Lane.SEE, encode, self._on_features, dropped=lambda: self._drop(frame.pts_us))
-        )
+        def dropped() -> None:
+            self._drop(frame.pts_us)
+            self._arrived()
+
+        self._under_way += 1
+        self._lanes.submit(Job(Lane.SEE, encode, self._on_features, dropped=dropped))
 
     def finish(self) -> None:
-        """The stream is over: close the open clip."""
-        self._close("end")
+        """The stream is over: close the open clip once the last frame has been encoded."""
+        self._over = True
+        if not self._under_way:
+            self._close("end")
 
     def compression(
         self, snapshot: MemorySnapshot
@@ -182,10 +188,17 @@ class Watcher:
             self._close(decision.reason)
         self._open = (*self._open, seen)
         self._log.emit(
-            events.FrameEncoded(seen.pts_us, self._closed, decision.cosine, seen.keyframe),
+            events.FrameEncoded(seen.pts_us, self._closed, decision.cosine, seen.keyframe.id),
             wall_us=finished.wall_us,
             stage="see",
         )
+        self._arrived()
+
+    def _arrived(self) -> None:
+        """One frame fewer is under way."""
+        self._under_way -= 1
+        if self._over and not self._under_way:
+            self._close("end")
 
     def _close(self, reason: str) -> None:
         if not self._open:

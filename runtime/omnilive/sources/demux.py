@@ -7,7 +7,7 @@ is an error.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
@@ -36,7 +36,7 @@ _DEFAULT_FRAME_US = 40_000
 _SHORTEST_FRAME_US = 4_000
 """A stated rate above 250 frames per second is the tick of a clock, not a rate."""
 
-_MEND_FILE = "Give a video or audio file, such as mp4, mkv, webm, mov, avi, ts or wav"
+_MEND_FILE = "Give a video or audio file, such as mp4, mkv, webm, mov, avi, ts or wav."
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +103,7 @@ class Demuxer:
             return None
         return _to_us(chosen.start_time, chosen.time_base)
 
-    def events(self) -> Iterator[Decoded | Fault]:
+    def events(self) -> Generator[Decoded | Fault, None, None]:
         """Everything there is, in the order of the file."""
         yield from self.faults
         attempts = 0
@@ -163,7 +163,7 @@ class Demuxer:
 def _opened(path: str) -> Any:
     if "://" not in path:
         if not os.path.exists(path):
-            raise SourceError("there is no such file", where=path, mend="Check the path")
+            raise SourceError("there is no such file", where=path, mend="Check the path.")
         if os.path.isdir(path):
             raise SourceError("is a folder", where=path, mend=_MEND_FILE)
     try:
@@ -174,7 +174,7 @@ def _opened(path: str) -> Any:
         ) from e
     except av.error.PermissionError as e:
         raise SourceError(
-            "may not be read", where=path, mend="Give yourself read permission"
+            "may not be read", where=path, mend="Give yourself read permission."
         ) from e
     except (av.error.FFmpegError, OSError, ValueError) as e:
         reason = getattr(e, "strerror", None) or str(e)

@@ -71,7 +71,7 @@ class MediaSource:
             raise SourceError(
                 "holds nothing that can be decoded",
                 where=demuxer.path,
-                mend="The file is empty or damaged: record or download it again",
+                mend="The file is empty or damaged: record or download it again.",
             )
         self._has_video = "video" in first
         self._has_audio = demuxer.audio is not None
@@ -90,6 +90,7 @@ class MediaSource:
         self._audio_seen = False
         self._audio_lost = False
         self._jumped = False
+        self._closed = False
 
     def __iter__(self) -> Iterator[Frame | Pcm | SourceWarning]:
         """The items in order of their end time. A second pass gives nothing."""
@@ -99,11 +100,22 @@ class MediaSource:
             yield from self._take(self._primed.popleft())
         for event in self._events:
             yield from self._take(event)
+        if self._closed:
+            return
         self._finish()
         yield from self._interleaver.finish()
 
     def close(self) -> None:
-        """Close the file; closing twice does nothing."""
+        """Close the file and end the iteration; closing twice does nothing.
+
+        While another thread waits for a source that gives nothing, it is left open: FFmpeg's
+        reader cannot be interrupted, and what it reads from must not vanish under it.
+        """
+        try:
+            self._events.close()
+        except ValueError:  # the generator is running, in that thread
+            return
+        self._closed = True
         self._demuxer.close()
 
     def _prime(self) -> deque[Decoded | Fault]:

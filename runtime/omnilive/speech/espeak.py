@@ -149,7 +149,7 @@ class EspeakVoice:
     @contextmanager
     def _opened(self) -> Iterator[tuple[ctypes.CDLL, int]]:
         """The freshly loaded library and its sample rate in Hz, while the lock is held."""
-        with self._library_lock, _short_path(self._data_path) as data_path:
+        with self._library_lock, short_data_path(self._data_path) as data_path:
             try:
                 library = ctypes.CDLL(espeakng_loader.get_library_path())
             except OSError as e:
@@ -186,7 +186,7 @@ _UNSAYABLE = frozenset({"Cc", "Cn", "Co", "Cs"})
 
 
 @contextmanager
-def _short_path(data_path: Path | None) -> Iterator[Path]:
+def short_data_path(data_path: Path | None) -> Iterator[Path]:
     """The data folder under a path that fits espeak-ng's buffer."""
     try:
         path = Path(espeakng_loader.get_data_path()) if data_path is None else data_path

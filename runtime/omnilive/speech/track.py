@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from omnilive.engine.interface import F32
+from omnilive.output_config import OutputConfig
 from omnilive.sources.types import SAMPLE_RATE_HZ, US_PER_SECOND, samples_to_us
-from omnilive.speech.wav import WavWriter
+from omnilive.speech.wav_parts import WavParts
 
 _SILENCE_BLOCK = SAMPLE_RATE_HZ
 """Silence is written a second at a time, samples."""
@@ -50,7 +51,7 @@ class AnswerTrack:
         self._pieces: deque[_Piece] = deque()
         self._settled = 0
         self._generation: int | None = None
-        self._writer: WavWriter | None = None
+        self._writer: WavParts | None = None
 
     @property
     def end_us(self) -> int:
@@ -99,15 +100,17 @@ class AnswerTrack:
                 self._pieces.append(_Piece(last.start, last.samples[:keep]))
         return samples_to_us(dropped)
 
-    def write_wav(self, path: Path) -> None:
+    def write_wav(self, path: Path, config: OutputConfig | None = None) -> None:
         """Write the track to ``path`` from here on: what has settled at once, the rest as it does.
 
-        Call it before anything settles, or the file begins with silence in place of it.
+        Call it before anything settles, or the file begins with silence in place of it. A file
+        that has reached ``config.audio_part_bytes`` goes on in another one (``WavParts``).
 
         Raises:
             OutputError: the file cannot be written.
         """
-        writer = WavWriter(path)
+        config = config or OutputConfig()
+        writer = WavParts(path, config.audio_part_bytes, config.audio_parts)
         if self._writer is not None:
             self._writer.close()
         self._writer = writer

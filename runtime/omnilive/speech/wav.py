@@ -12,9 +12,9 @@ from omnilive.engine.interface import F32
 from omnilive.errors import OutputError
 from omnilive.sources.types import SAMPLE_RATE_HZ
 
-_BYTES_PER_SAMPLE = 2
-_HEADER_BYTES = 44
-MAX_SAMPLES = (0xFFFFFFFF - _HEADER_BYTES) // _BYTES_PER_SAMPLE
+BYTES_PER_SAMPLE = 2
+HEADER_BYTES = 44
+MAX_SAMPLES = (0xFFFFFFFF - HEADER_BYTES) // BYTES_PER_SAMPLE
 """RIFF sizes are 32 bits: 4 GiB, 37 hours at 16 kHz."""
 
 
@@ -55,11 +55,11 @@ class WavWriter:
             raise OutputError(
                 "has reached the 4 GiB a WAV file can hold",
                 where=str(self._path),
-                mend="Start a new run to go on recording answers",
+                mend="Lower output.audio_part_bytes, so that the sound goes on in another file.",
             )
         data = np.rint(np.clip(samples, -1.0, 1.0) * 32767.0).astype("<i2").tobytes()
         try:
-            self._write(_HEADER_BYTES + self._samples * _BYTES_PER_SAMPLE, data)
+            self._write(HEADER_BYTES + self._samples * BYTES_PER_SAMPLE, data)
             self._write(0, _header(self._samples + len(samples)))
         except OSError as e:
             raise self._error(e) from e
@@ -94,26 +94,26 @@ class WavWriter:
         return OutputError(
             f"cannot be written ({error.strerror})",
             where=str(self._path),
-            mend="Free disk space or choose another folder with --out",
+            mend="Free disk space or choose another folder with --out; what was written is kept.",
         )
 
 
 def _header(samples: int) -> bytes:
     """The 44 bytes of a PCM WAV header for ``samples`` samples."""
-    data_bytes = samples * _BYTES_PER_SAMPLE
+    data_bytes = samples * BYTES_PER_SAMPLE
     return struct.pack(
         "<4sI4s4sIHHIIHH4sI",
         b"RIFF",
-        _HEADER_BYTES - 8 + data_bytes,
+        HEADER_BYTES - 8 + data_bytes,
         b"WAVE",
         b"fmt ",
         16,
         1,
         1,
         SAMPLE_RATE_HZ,
-        SAMPLE_RATE_HZ * _BYTES_PER_SAMPLE,
-        _BYTES_PER_SAMPLE,
-        8 * _BYTES_PER_SAMPLE,
+        SAMPLE_RATE_HZ * BYTES_PER_SAMPLE,
+        BYTES_PER_SAMPLE,
+        8 * BYTES_PER_SAMPLE,
         b"data",
         data_bytes,
     )

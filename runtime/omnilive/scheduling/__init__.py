@@ -1,0 +1,1 @@
+"""What ``omnilive.lanes`` is made of. It is imported from there."""

@@ -1,0 +1,230 @@
+"""What both kinds of lanes share: queues, timers, room and generations. It runs no job itself.
+
+Policies at a full lane: the see lane drops its oldest waiting job; every other lane refuses one
+more with ``LaneFullError``, so its feeder asks first (``when_room``) and waits. Jobs of a stale
+generation are dropped wherever they wait, which makes room, too.
+"""
+
+from __future__ import annotations
+
+import abc
+import heapq
+import itertools
+import queue
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from omnilive.scheduling.config import LanesConfig
+from omnilive.scheduling.jobs import Finished, Job, Lane, Work
+
+DROP_OLDEST = frozenset({Lane.SEE})
+"""Lanes whose newest job is worth more than their oldest."""
+
+
+class LaneFullError(RuntimeError):
+    """A job was submitted where there is no room: a feeder that did not ask, hence a bug."""
+
+
+class Timer:
+    """A callback due at some time, as ``Lanes.at`` returns it."""
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self._callback: Callable[[], None] | None = callback
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it will never be called."""
+        return self._callback is None
+
+    def cancel(self) -> None:
+        """Never call back; the lanes do not wait for its time any more."""
+        self._callback = None
+
+    def fire(self) -> None:
+        """Call back, unless cancelled."""
+        if self._callback is not None:
+            self._callback()
+
+
+class Lanes(abc.ABC):
+    """Jobs in, results out. Everything but what ``expect`` returns belongs to the loop's thread."""
+
+    def __init__(self, config: LanesConfig | None = None) -> None:
+        self._config = config or LanesConfig()
+        self._waiting: dict[Lane, deque[Job]] = {lane: deque() for lane in Lane}
+        self._running: set[Lane] = set()
+        self._room: dict[Lane, deque[tuple[int, Callable[[], None]]]] = {
+            lane: deque() for lane in Lane
+        }
+        self._live_from = 0
+        self._forget_stale: list[Callable[[], None]] = []
+        self._timers: list[tuple[int, int, Timer]] = []
+        self._order = itertools.count()
+        self._expected = 0
+        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+
+    @abc.abstractmethod
+    def now_us(self) -> int:
+        """Stream time, microseconds."""
+
+    @abc.abstractmethod
+    def start(self) -> None:
+        """Make this moment the beginning of stream time."""
+
+    @abc.abstractmethod
+    def run(self) -> None:
+        """Run timers and jobs until there are none and nothing is expected.
+
+        May be called again once more timers or jobs were added.
+        """
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Stop: waiting jobs are forgotten, running ones are waited for."""
+
+    @abc.abstractmethod
+    def _launch(self, job: Job) -> None:
+        """Begin a job on its idle lane; ``_finish`` is called on the loop when it has ended."""
+
+    def at(self, time_us: int, callback: Callable[[], None]) -> Timer:
+        """Call ``callback`` on the loop at ``time_us``, or soon when that has passed.
+
+        Callbacks of the same time are called in the order they were asked for.
+        """
+        timer = Timer(callback)
+        heapq.heappush(self._timers, (time_us, next(self._order), timer))
+        return timer
+
+    def expect(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Wait for something that another thread brings about.
+
+        Returns:
+            A function to be called once, from any thread: the loop then calls ``callback``.
+            Until it has, ``run`` does not end, and virtual time stands still.
+        """
+        self._expected += 1
+
+        def receive() -> None:
+            self._expected -= 1
+            callback()
+
+        return partial(self._inbox.put, receive)
+
+    def submit(self, job: Job) -> None:
+        """Queue a job. One of a stale generation is dropped at once.
+
+        A full see lane drops its oldest waiting job instead.
+
+        Raises:
+            LaneFullError: any other lane has no room.
+        """
+        if self.is_stale(job.generation):
+            _drop(job)
+            return
+        waiting = self._waiting[job.lane]
+        if not self.has_room(job.lane):
+            if job.lane not in DROP_OLDEST:
+                raise LaneFullError(f"the {job.lane.value} lane has {len(waiting)} jobs waiting")
+            _drop(waiting.popleft())
+        waiting.append(job)
+        self._start_next(job.lane)
+
+    def capacity(self, lane: Lane) -> int:
+        """Jobs that may wait on ``lane``."""
+        return int(getattr(self._config, lane.value))
+
+    def has_room(self, lane: Lane, jobs: int = 1) -> bool:
+        """Whether ``jobs`` more jobs may wait on ``lane`` without breaking its limit."""
+        return len(self._waiting[lane]) + jobs <= self.capacity(lane)
+
+    def when_room(self, lane: Lane, callback: Callable[[], None], jobs: int = 1) -> None:
+        """Call back once, when ``lane`` has room for ``jobs``: how a feeder feels back-pressure.
+
+        At once when there is room already and nobody waits for it. Callers are served in order,
+        each only while there is room for its jobs.
+
+        Raises:
+            ValueError: ``jobs`` is more than the lane ever holds.
+        """
+        if jobs > self.capacity(lane):
+            raise ValueError(f"{jobs} jobs never fit the {lane.value} lane")
+        self._room[lane].append((jobs, callback))
+        if len(self._room[lane]) == 1:
+            self._offer_room(lane)
+
+    def cancel_before(self, generation: int) -> None:
+        """Make every generation below ``generation`` stale.
+
+        Their waiting jobs never start, and the results of their running ones are dropped.
+        """
+        self._live_from = max(self._live_from, generation)
+        for forget in self._forget_stale:
+            forget()
+        for lane, waiting in self._waiting.items():
+            stale = [job for job in waiting if self.is_stale(job.generation)]
+            if stale:
+                kept = [job for job in waiting if not self.is_stale(job.generation)]
+                waiting.clear()
+                waiting.extend(kept)
+                self._room_made(lane)
+            for job in stale:
+                _drop(job)
+
+    def on_stale(self, forget: Callable[[], None]) -> None:
+        """Call ``forget`` whenever generations have gone stale, before their jobs are dropped."""
+        self._forget_stale.append(forget)
+
+    def is_stale(self, generation: int | None) -> bool:
+        """Whether work of ``generation`` is no longer wanted; None never goes stale."""
+        return generation is not None and generation < self._live_from
+
+    def _next_due_us(self) -> int | None:
+        """When the next timer is due, or None without one."""
+        while self._timers and self._timers[0][2].cancelled:
+            heapq.heappop(self._timers)
+        return self._timers[0][0] if self._timers else None
+
+    def _fire_next(self) -> None:
+        heapq.heappop(self._timers)[2].fire()
+
+    def _start_next(self, lane: Lane) -> None:
+        if lane in self._running or not self._waiting[lane]:
+            return
+        job = self._waiting[lane].popleft()
+        self._running.add(lane)
+        self._launch(job)
+        self._room_made(lane)
+
+    def _room_made(self, lane: Lane) -> None:
+        """Offer the room from a timer: whoever made it has not finished yet."""
+        if self._room[lane]:
+            self.at(self.now_us(), partial(self._offer_room, lane))
+
+    def _offer_room(self, lane: Lane) -> None:
+        waiting = self._room[lane]
+        while waiting and self.has_room(lane, waiting[0][0]):
+            waiting.popleft()[1]()
+
+    def _finish(self, job: Job, finished: Finished[Any]) -> None:
+        """On the loop: free the lane, hand the result over, start what waits."""
+        self._running.discard(job.lane)
+        if self.is_stale(job.generation):
+            _drop(job)
+        else:
+            job.done(finished)
+        self._start_next(job.lane)
+
+
+def timed(job: Job) -> tuple[Work[Any], Finished[Any]]:
+    """Run a job here and now: what it returned, and the same with the wall time it took."""
+    start_ns = time.perf_counter_ns()
+    work = job.run()
+    return work, Finished(work.value, (time.perf_counter_ns() - start_ns) // 1000)
+
+
+def _drop(job: Job) -> None:
+    if job.dropped is not None:
+        job.dropped()

@@ -1,0 +1,34 @@
+"""How many jobs may wait on each lane. Data only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from omnilive.limits import check_range
+
+MOST_WAITING = 65_536
+"""The highest limit of a lane: jobs hold frames and audio, so more would be no limit."""
+
+
+@dataclass(frozen=True)
+class LanesConfig:
+    """Jobs that may wait on each lane, besides the one that runs."""
+
+    listen: int = 16
+    """Utterances to classify and transcribe; at the limit the source waits."""
+    see: int = 2
+    """Frames to encode; at the limit the oldest waiting frame is dropped."""
+    remember: int = 16
+    """Clips to compress and questions to ground; at the limit new frames are dropped."""
+    reason: int = 16
+    """Instruction checks and steps of an answer; only the live generation's wait here."""
+    speak: int = 256
+    """Sentences to synthesize; near the limit the answer's decoding waits."""
+
+    def validate(self) -> None:
+        """Raises ConfigError for a value outside its range."""
+        check_range("lanes.listen", self.listen, 4, MOST_WAITING, "jobs")
+        check_range("lanes.see", self.see, 1, MOST_WAITING, "jobs")
+        check_range("lanes.remember", self.remember, 1, MOST_WAITING, "jobs")
+        check_range("lanes.reason", self.reason, 4, MOST_WAITING, "jobs")
+        check_range("lanes.speak", self.speak, 32, MOST_WAITING, "jobs")

@@ -1,0 +1,55 @@
+"""Jobs: the units that lanes run, and what they give back. Data only."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Lane(enum.Enum):
+    """The five lanes (DESIGN §5). The values name the fields of ``LanesConfig``."""
+
+    LISTEN = "listen"
+    SEE = "see"
+    REMEMBER = "remember"
+    REASON = "reason"
+    SPEAK = "speak"
+
+
+@dataclass(frozen=True)
+class Work(Generic[T_co]):
+    """What a job's function returns: its value, and the virtual time the job took."""
+
+    value: T_co
+    cost_us: int
+
+
+@dataclass(frozen=True)
+class Finished(Generic[T_co]):
+    """What ``done`` receives: the value, and the measured wall time of the job."""
+
+    value: T_co
+    wall_us: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """One unit that a lane runs without pause: the unit of pre-emption.
+
+    Attributes:
+        run: does the work on the lane; never called for a job that went stale while it waited.
+        done: called on the loop with the result, unless the generation has gone stale.
+        dropped: called on the loop instead of ``done``, when a full lane or a stale generation
+            drops the job or its result.
+        generation: None for work that outlives any turn, such as perception.
+    """
+
+    lane: Lane
+    run: Callable[[], Work[Any]]
+    done: Callable[[Finished[Any]], None]
+    dropped: Callable[[], None] | None = None
+    generation: int | None = None

@@ -1,0 +1,61 @@
+"""``omnilive doctor``: every finding on a line, and a mend for what is missing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import io
+import sys
+from pathlib import Path
+
+import pytest
+
+from omnilive.cli import doctor, main
+from omnilive.errors import SetupError
+
+
+def test_a_pipe_gets_one_whole_line_for_each_finding(capsys: pytest.CaptureFixture[str]) -> None:
+    assert doctor.doctor(None) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(line.split()[0] in ("ok", "note", "missing") for line in lines)
+    assert not any(line.endswith(" ") for line in lines)
+    topics = [line[8:26].strip() for line in lines]
+    for topic in ("omnilive", "memory", "native core", "backend ort", "voice", "codecs"):
+        assert topic in topics
+
+
+def test_a_pack_that_is_none_is_named_with_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SetupError, match="lacks pack"):
+        doctor.doctor(str(tmp_path / "none"))
+    (line,) = (x for x in capsys.readouterr().out.splitlines() if x.startswith("missing"))
+    assert str(tmp_path / "none") in line
+    assert "is not a folder" in line
+    assert "→ Name the folder of an engine pack, or build one: python export/" in line
+
+
+def test_a_library_that_is_not_installed_is_named_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    version = importlib.metadata.version
+
+    def without_soxr(package: str) -> str:
+        if package == "soxr":
+            raise importlib.metadata.PackageNotFoundError(package)
+        return version(package)
+
+    monkeypatch.setattr(importlib.metadata, "version", without_soxr)
+    with pytest.raises(SetupError, match="lacks soxr"):
+        doctor.doctor(None)
+    out = capsys.readouterr().out
+    assert "not installed: resampling → pip install soxr" in out
+
+
+def test_a_terminal_that_cannot_show_a_character_gets_a_question_mark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    assert main.main(["doctor", "--pack", str(tmp_path)]) == SetupError.exit_code
+    sys.stdout.flush()
+    assert b"? Name the folder of an engine pack" in raw.getvalue()
