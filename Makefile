@@ -11,7 +11,8 @@ PY := $(BIN)/python
 STAMPS := $(VENV)/.stamps
 
 NATIVE_SOURCES := $(shell find runtime/native -name '*.cpp' -o -name '*.hpp' -o -name CMakeLists.txt)
-CHECKPOINT_SOURCES := $(shell find export/omnilive_micropack -name '*.py' -not -path '*/training/*')
+CHECKPOINT_SOURCES := $(shell find export/omnilive_micropack -name '*.py' -not -path '*/training/*') \
+	$(shell find export/omnilive_micropack/trained -type f -not -path '*/card/*')
 EXPORT_SOURCES := $(wildcard export/build_engines.py) runtime/omnilive/engine/manifest.py \
 	$(shell find export/omnilive_export -name '*.py' -not -path '*/verify/*')
 PINS := $(wildcard constraints/*.txt)
@@ -42,7 +43,7 @@ test-native: $(STAMPS)/tools ## run the C++ core's own tests (SANITIZE=ON adds t
 	cmake --build build/native-tests -- --quiet && \
 	ctest --test-dir build/native-tests --output-on-failure --no-tests=error
 
-micro: engines/micro/manifest.json ## build the micro engine pack
+micro: engines/micro/manifest.json ## build the micro engine pack from the shipped checkpoint
 
 packs: engines/micro/manifest.json engines/micro-fp32/manifest.json ## build every pack the tests use
 
@@ -106,7 +107,7 @@ $(STAMPS)/lint: $(STAMPS)/install
 checkpoints/micro/base/config.json: $(CHECKPOINT_SOURCES) | $(STAMPS)/install
 	@echo "== writing checkpoints/micro"
 	@rm -rf checkpoints/micro.part
-	@$(PY) -m omnilive_micropack.checkpoint --out checkpoints/micro.part >/dev/null
+	@$(PY) -m omnilive_micropack.assemble --out checkpoints/micro.part
 	@rm -rf checkpoints/micro && mv checkpoints/micro.part checkpoints/micro && touch $@
 
 engines/micro/manifest.json: PRECISION := int4

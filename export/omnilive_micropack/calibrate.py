@@ -25,11 +25,14 @@ from omnilive.sources.config import SourceConfig
 from omnilive.sources.media import open_media
 from omnilive.sources.types import Frame
 from omnilive_micropack.render import render_stream
-from omnilive_micropack.scenes import make_script
 from omnilive_micropack.seeds import CALIBRATION_SEEDS
+from omnilive_micropack.story import make_world
 
 DEFAULT_SEEDS = tuple(CALIBRATION_SEEDS[:8])
 VIDEO_SECONDS = 60.0
+SCENE_SECONDS = (7.0, 15.0)
+"""Short scenes, for more cuts in the same time."""
+
 VIDEO_FPS = 4
 """Frames per second of the files; the session's own rate is sampled from them."""
 
@@ -49,10 +52,10 @@ def labelled_video(seed: int) -> tuple[list[Rgb], list[int]]:
             where="--seeds",
             mend=f"Use seeds from {CALIBRATION_SEEDS.start} to {CALIBRATION_SEEDS.stop - 1}.",
         )
-    script = make_script(seed, VIDEO_SECONDS)
+    world = make_world(seed, VIDEO_SECONDS, scene_seconds=SCENE_SECONDS)
     with tempfile.TemporaryDirectory(prefix="omnilive-calibration-") as folder:
         path = Path(folder) / f"{seed}.mp4"
-        truth = render_stream(path, script, fps=VIDEO_FPS, sound=False)
+        truth = render_stream(path, world, fps=VIDEO_FPS, sound=False)
         with contextlib.closing(open_media(str(path), SourceConfig())) as source:
             frames = [item for item in source if isinstance(item, Frame)]
     return [f.rgb for f in frames], cut_frames([f.pts_us for f in frames], truth.cuts_us)

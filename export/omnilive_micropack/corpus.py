@@ -5,11 +5,28 @@ Text only: every line comes from lists and templates in a fixed order, without a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from omnilive_micropack.vocabulary import ACTIONS, COLOURS, OBJECTS, PEOPLE, PLACES, ROOMS, SOUNDS
+from omnilive_micropack import templates
+from omnilive_micropack.grammar import vocabulary
+from omnilive_micropack.vocabulary import (
+    ACTIONS,
+    COLOURS,
+    NUMBERS,
+    OBJECTS,
+    PEOPLE,
+    PLACES,
+    PLURALS,
+    ROOMS,
+    SOUNDS,
+)
 
-NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+WORD_REPEATS = 40
+"""How often each word of the spoken grammar stands in the corpus besides its sentences: often
+enough to be a single token of the byte-level vocabularies."""
+
+PROMPT_REPEATS = 24
+"""The same for the prompts, which every call has to read."""
 
 PROMPTS = (
     "You are a helpful assistant.",
@@ -37,29 +54,8 @@ PROMPTS = (
 """The strings of spec §1.2, §1.6, §2.3, §2.7, §3.2 and §4, with typical fillings; the
 Chinese ones are in CHINESE."""
 
-FILLERS = (
-    "um",
-    "okay",
-    "um, okay",
-    "thank you",
-    "hmm",
-    "all right",
-    "I see",
-    "well",
-    "good morning",
-    "never mind",
-    "yes",
-    "no",
-    "Yes",
-    "No",
-    "Yes, it is.",
-    "No, it is not.",
-    "not seen",
-    "I have not seen it.",
-    "嗯",
-    "好的",
-    "谢谢",
-)
+VERDICTS = ("Yes", "No", "Yes, it is.", "No, it is not.", "not seen", "I have not seen it.")
+"""What the reasoner answers whatever the question is about."""
 
 CHINESE = (
     "声音是雨声。",
@@ -85,44 +81,52 @@ CHINESE = (
 )
 
 
-def _sentences() -> Iterator[str]:
+def _spoken() -> Iterator[str]:
+    """Every template of the grammar, filled with each word of its longest slot in turn."""
+    patterns = [t for form in templates.FORMS.values() for t in form.templates]
+    patterns += [t for group in templates.IMPLICIT.values() for t in group]
+    for pattern in (*patterns, *templates.REMARKS):
+        names = templates.slots(pattern)
+        for i in range(max((len(templates.SLOTS[name]) for name in names), default=1)):
+            values = {
+                name: templates.SLOTS[name][(i + k) % len(templates.SLOTS[name])]
+                for k, name in enumerate(names)
+            }
+            # With its leading space, as it is generated and as it stands inside a prompt.
+            yield " " + templates.fill(pattern, values)
+
+
+def _answers() -> Iterator[str]:
     for i, thing in enumerate(OBJECTS):
         room, place = ROOMS[i % len(ROOMS)], PLACES[i % len(PLACES)]
         person, action = PEOPLE[i % len(PEOPLE)], ACTIONS[i % len(ACTIONS)]
         yield f"Where is the {thing}?"
-        yield f"where did you see the {thing}"
         yield f"What color is the {thing}?"
-        yield f"Is there a {thing} {place}?"
-        yield f"When did the {thing} appear?"
-        yield f"what was {place} before the {thing} left"
-        yield f"How many {thing}s are there in the {room}?"
-        yield f"Who {action} the {thing}?"
+        yield f"How many {PLURALS[thing]} are there in the {room}?"
         yield f"The {person} {action} the {thing} after the {thing} was {place}."
         yield f"The {thing} is {place} in the {room}."
         for j, colour in enumerate(COLOURS):
             number = NUMBERS[(i + j) % len(NUMBERS)]
-            yield f"Where is the {colour} {thing}?"
             yield f"The {thing} is {colour}."
-            yield f"There are {number} {colour} {thing}s."
+            yield f"There are {number} {colour} {PLURALS[thing]}."
             yield f"Yes, there is a {colour} {thing}."
             yield f"No, the {colour} {thing} was not seen."
     for i, person in enumerate(PEOPLE):
         for room in ROOMS:
-            yield f"Is the {person} in the {room} now?"
             yield f"The {person} came into the {room} {NUMBERS[i % len(NUMBERS)]} minutes ago."
-            yield f"Who was in the {room} first, and who was last?"
     for sound in SOUNDS:
         yield f"Sound classification: {sound}. what is happening"
         yield f"{sound}"
-    for number in NUMBERS:
-        yield f"{number} seconds ago"
-        yield f"What changed in the last {number} minutes?"
     yield from ("What is this?", "What do you see now?", "How is the weather?", "What time is it?")
     yield "Where can I heat my sandwich?"
 
 
 def corpus() -> list[str]:
     """Lines without a newline, the most usual ones several times."""
-    lines = list(_sentences())
-    lines += [*PROMPTS * 6, *FILLERS * 6, *CHINESE * 2]
+    words: Sequence[str] = [f" {word}" for word in vocabulary()]
+    characters = sorted({c for line in templates.CHINESE for c in line})
+    lines = [*_spoken(), *_answers()]
+    lines += [*words, *characters, *SOUNDS] * WORD_REPEATS
+    lines += [*PROMPTS, *VERDICTS] * PROMPT_REPEATS
+    lines += [*templates.FILLERS, *templates.CHINESE, *CHINESE]
     return lines

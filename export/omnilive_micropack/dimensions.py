@@ -102,21 +102,21 @@ class FamilyDims:
 
 MICRO = FamilyDims(
     memory_tower=VisionDims(pixels=112, patch=14, width=128, layers=4, heads=4, mlp=512),
-    memory_lm=LmDims(256, 4, 4, 2, 768, vocab=1024, positions=8192, eps=1e-6, rope_theta=1e6),
-    audio_encoder=AudioEncoderDims(128, 4, 4, 512, mel_bins=80, source_positions=1500),
-    audio_lm=LmDims(256, 4, 4, 2, 768, vocab=1040, positions=2048, eps=1e-5, rope_theta=None),
+    memory_lm=LmDims(256, 3, 4, 2, 512, vocab=1024, positions=8192, eps=1e-6, rope_theta=1e6),
+    audio_encoder=AudioEncoderDims(192, 4, 4, 768, mel_bins=80, source_positions=1500),
+    audio_lm=LmDims(192, 3, 4, 2, 512, vocab=1040, positions=2048, eps=1e-5, rope_theta=None),
     reasoner_tower=VisionDims(pixels=168, patch=14, width=128, layers=4, heads=4, mlp=512),
-    reasoner_lm=LmDims(256, 4, 4, 2, 768, vocab=1024, positions=8192, eps=1e-5, rope_theta=1e6),
+    reasoner_lm=LmDims(256, 4, 4, 2, 512, vocab=1024, positions=8192, eps=1e-5, rope_theta=1e6),
     select_layer=-2,
     slots=4,
-    plora_rank=64,
+    plora_rank=32,
     rope_factor=2.0,
     reasoner_shards=2,
     bpe_entries=1008,
     reserved_pieces=8,
     max_new_tokens=32,
 )
-"""Every width is a multiple of 128, every head at least 32 wide, every patch grid even, so that
+"""Every width is a multiple of 64, every head at least 32 wide, every patch grid even, so that
 int4 blocks and fused attention apply as they do at full size. The short answers are because the
 seeded weights have nothing to say."""
 

@@ -24,6 +24,7 @@ STEEL: Rgb = (170, 175, 180)
 SKIN: Rgb = (224, 172, 125)
 PAPER: Rgb = (250, 248, 235)
 GLASS: Rgb = (60, 90, 105)
+LEAF: Rgb = (70, 130, 60)
 
 
 def _umbrella(c: Canvas, colour: Rgb) -> None:
@@ -40,11 +41,11 @@ def _mug(c: Canvas, colour: Rgb) -> None:
 
 
 def _microwave(c: Canvas, colour: Rgb) -> None:
-    c.rectangle((0.0, 0.25, 1.0, 0.95), colour)
-    c.rectangle((0.07, 0.35, 0.66, 0.85), GLASS)
+    c.rectangle((0.0, 0.18, 1.0, 0.96), colour)
+    c.rectangle((0.09, 0.34, 0.6, 0.8), GLASS)
     for row in range(3):
-        y = 0.37 + 0.17 * row
-        c.ellipse((0.76, y, 0.9, y + 0.12), STEEL)
+        y = 0.3 + 0.2 * row
+        c.ellipse((0.72, y, 0.88, y + 0.14), STEEL)
 
 
 def _ball(c: Canvas, colour: Rgb) -> None:
@@ -53,36 +54,37 @@ def _ball(c: Canvas, colour: Rgb) -> None:
 
 
 def _lamp(c: Canvas, colour: Rgb) -> None:
-    c.rectangle((0.45, 0.45, 0.55, 0.92), STEEL)
-    c.ellipse((0.22, 0.85, 0.78, 1.0), STEEL)
-    c.polygon([(0.32, 0.02), (0.68, 0.02), (0.95, 0.52), (0.05, 0.52)], colour)
+    c.rectangle((0.44, 0.5, 0.56, 0.92), STEEL)
+    c.ellipse((0.2, 0.84, 0.8, 1.0), STEEL)
+    c.polygon([(0.3, 0.0), (0.7, 0.0), (1.0, 0.58), (0.0, 0.58)], colour)
 
 
 def _book(c: Canvas, colour: Rgb) -> None:
-    c.polygon([(0.5, 0.3), (0.0, 0.15), (0.0, 0.85), (0.5, 0.98)], colour)
-    c.polygon([(0.5, 0.3), (1.0, 0.15), (1.0, 0.85), (0.5, 0.98)], shade(colour, 0.8))
-    c.polygon([(0.5, 0.25), (0.07, 0.1), (0.07, 0.75), (0.5, 0.9)], PAPER)
-    c.polygon([(0.5, 0.25), (0.93, 0.1), (0.93, 0.75), (0.5, 0.9)], PAPER)
+    c.rectangle((0.2, 0.08, 0.92, 0.98), PAPER)
+    c.rectangle((0.1, 0.02, 0.8, 0.9), colour)
+    c.rectangle((0.1, 0.02, 0.22, 0.9), shade(colour, 0.6))
+    for y in (0.18, 0.32):
+        c.rectangle((0.34, y, 0.7, y + 0.05), OUTLINE)
 
 
 def _key(c: Canvas, colour: Rgb) -> None:
-    c.rectangle((0.4, 0.42, 1.0, 0.56), colour)
-    c.rectangle((0.78, 0.56, 0.86, 0.76), colour)
-    c.rectangle((0.92, 0.56, 1.0, 0.7), colour)
-    c.ellipse((0.0, 0.25, 0.48, 0.75), colour)
-    c.ellipse((0.13, 0.39, 0.33, 0.61), PAPER)
+    c.rectangle((0.4, 0.38, 1.0, 0.6), colour)
+    c.rectangle((0.66, 0.6, 0.77, 0.84), colour)
+    c.rectangle((0.87, 0.6, 1.0, 0.9), colour)
+    c.ellipse((0.0, 0.18, 0.58, 0.82), colour)
+    c.ellipse((0.17, 0.37, 0.41, 0.63), OUTLINE)
 
 
 def _plant(c: Canvas, colour: Rgb) -> None:
-    leaf = COLOUR_RGB["green"]
-    c.ellipse((0.36, 0.0, 0.64, 0.6), leaf)
-    c.ellipse((0.02, 0.12, 0.46, 0.48), shade(leaf, 0.8))
-    c.ellipse((0.54, 0.12, 0.98, 0.48), shade(leaf, 1.2))
-    c.polygon([(0.2, 0.56), (0.8, 0.56), (0.68, 1.0), (0.32, 1.0)], colour)
+    c.polygon([(0.5, 0.52), (0.02, 0.3), (0.18, 0.04)], LEAF)
+    c.polygon([(0.5, 0.52), (0.98, 0.3), (0.82, 0.04)], LEAF)
+    c.polygon([(0.4, 0.52), (0.5, 0.0), (0.6, 0.52)], shade(LEAF, 1.3))
+    c.rectangle((0.1, 0.46, 0.9, 0.6), colour)
+    c.polygon([(0.16, 0.6), (0.84, 0.6), (0.72, 1.0), (0.28, 1.0)], colour)
 
 
 def _cat(c: Canvas, colour: Rgb) -> None:
-    c.arc((0.65, 0.35, 1.05, 1.0), 150, 360, colour, 0.09)
+    c.arc((0.6, 0.35, 0.98, 1.0), 150, 360, colour, 0.09)
     c.ellipse((0.2, 0.5, 0.85, 1.0), colour)
     c.polygon([(0.1, 0.32), (0.12, 0.02), (0.32, 0.2)], colour)
     c.polygon([(0.38, 0.2), (0.58, 0.02), (0.6, 0.32)], colour)
@@ -92,77 +94,95 @@ def _cat(c: Canvas, colour: Rgb) -> None:
 
 
 def _chair(c: Canvas, colour: Rgb) -> None:
-    c.rectangle((0.15, 0.0, 0.28, 1.0), shade(colour, 0.8))
-    c.rectangle((0.72, 0.55, 0.85, 1.0), shade(colour, 0.8))
-    c.rectangle((0.15, 0.0, 0.85, 0.32), colour)
-    c.rectangle((0.1, 0.5, 0.9, 0.64), colour)
+    for x in (0.12, 0.76):
+        c.rectangle((x, 0.6, x + 0.14, 1.0), shade(colour, 0.6))
+    c.rectangle((0.18, 0.0, 0.82, 0.56), colour)
+    c.rectangle((0.34, 0.1, 0.42, 0.56), OUTLINE)
+    c.rectangle((0.58, 0.1, 0.66, 0.56), OUTLINE)
+    c.rectangle((0.06, 0.52, 0.94, 0.68), colour)
 
 
 def _clock(c: Canvas, colour: Rgb) -> None:
-    c.ellipse((0.05, 0.05, 0.95, 0.95), colour)
-    c.ellipse((0.17, 0.17, 0.83, 0.83), PAPER)
-    c.line([(0.5, 0.25), (0.5, 0.5), (0.7, 0.6)], OUTLINE, 0.05)
+    for x in (0.12, 0.68):
+        c.ellipse((x, 0.0, x + 0.22, 0.22), STEEL)
+    c.ellipse((0.03, 0.06, 0.97, 1.0), colour)
+    c.ellipse((0.27, 0.3, 0.73, 0.76), PAPER)
+    c.line([(0.5, 0.36), (0.5, 0.55), (0.64, 0.6)], OUTLINE, 0.05)
 
 
-def _hat(c: Canvas, colour: Rgb) -> None:
-    c.ellipse((0.0, 0.62, 1.0, 0.95), colour)
-    c.pie((0.2, 0.1, 0.8, 1.4), 180, 360, colour)
-    c.rectangle((0.2, 0.6, 0.8, 0.72), shade(colour, 0.5))
+def _helmet(c: Canvas, colour: Rgb) -> None:
+    c.pie((0.04, 0.05, 0.96, 1.45), 180, 360, colour)
+    c.pie((0.4, 0.05, 0.6, 1.45), 180, 360, shade(colour, 0.6))
+    c.rectangle((0.0, 0.72, 1.0, 0.9), shade(colour, 0.8))
 
 
 def _bottle(c: Canvas, colour: Rgb) -> None:
-    c.rectangle((0.42, 0.0, 0.58, 0.4), shade(colour, 0.7))
-    c.polygon([(0.42, 0.25), (0.58, 0.25), (0.72, 0.48), (0.28, 0.48)], colour)
-    c.rectangle((0.28, 0.46, 0.72, 1.0), colour)
-    c.rectangle((0.28, 0.6, 0.72, 0.82), PAPER)
+    c.rectangle((0.4, 0.0, 0.6, 0.3), shade(colour, 0.7))
+    c.polygon([(0.4, 0.18), (0.6, 0.18), (0.8, 0.42), (0.2, 0.42)], colour)
+    c.rectangle((0.2, 0.42, 0.8, 1.0), colour)
+    c.rectangle((0.2, 0.58, 0.8, 0.76), PAPER)
 
 
-def _box(c: Canvas, colour: Rgb) -> None:
-    c.polygon([(0.0, 0.35), (0.3, 0.1), (1.0, 0.1), (0.72, 0.35)], shade(colour, 1.2))
-    c.polygon([(0.72, 0.35), (1.0, 0.1), (1.0, 0.72), (0.72, 1.0)], shade(colour, 0.7))
-    c.rectangle((0.0, 0.35, 0.72, 1.0), colour)
+def _suitcase(c: Canvas, colour: Rgb) -> None:
+    c.arc((0.32, 0.06, 0.68, 0.5), 180, 360, OUTLINE, 0.09)
+    c.rectangle((0.0, 0.26, 1.0, 0.98), colour)
+    for x in (0.16, 0.7):
+        c.rectangle((x, 0.26, x + 0.14, 0.98), shade(WOOD, 0.7))
 
 
-def _phone(c: Canvas, colour: Rgb) -> None:
-    c.rectangle((0.25, 0.0, 0.75, 1.0), colour)
-    c.rectangle((0.31, 0.1, 0.69, 0.82), GLASS)
-    c.ellipse((0.45, 0.86, 0.55, 0.96), PAPER)
+def _telephone(c: Canvas, colour: Rgb) -> None:
+    c.polygon([(0.3, 0.3), (0.7, 0.3), (1.0, 1.0), (0.0, 1.0)], colour)
+    c.ellipse((0.32, 0.5, 0.68, 0.88), PAPER)
+    c.ellipse((0.44, 0.63, 0.56, 0.75), OUTLINE)
+    c.rectangle((0.1, 0.06, 0.9, 0.24), colour)
+    for x in (0.0, 0.74):
+        c.ellipse((x, 0.06, x + 0.26, 0.42), shade(colour, 0.8))
 
 
 def _guitar(c: Canvas, colour: Rgb) -> None:
-    c.rectangle((0.45, 0.0, 0.55, 0.55), WOOD)
-    c.ellipse((0.25, 0.4, 0.75, 0.72), colour)
-    c.ellipse((0.15, 0.58, 0.85, 1.0), colour)
-    c.ellipse((0.4, 0.56, 0.6, 0.74), OUTLINE)
+    c.rectangle((0.43, 0.0, 0.57, 0.5), WOOD)
+    c.ellipse((0.2, 0.28, 0.8, 0.66), colour)
+    c.ellipse((0.06, 0.46, 0.94, 1.0), colour)
+    c.ellipse((0.38, 0.52, 0.62, 0.74), OUTLINE)
 
 
 def _kite(c: Canvas, colour: Rgb) -> None:
-    c.line([(0.5, 0.7), (0.35, 0.85), (0.6, 1.0)], OUTLINE, 0.04)
-    c.polygon([(0.5, 0.0), (0.9, 0.3), (0.5, 0.8), (0.1, 0.3)], colour)
-    c.polygon([(0.5, 0.0), (0.9, 0.3), (0.5, 0.3)], shade(colour, 0.7))
+    c.line([(0.5, 0.7), (0.35, 0.9), (0.65, 1.0)], OUTLINE, 0.05)
+    c.polygon([(0.5, 0.0), (1.0, 0.34), (0.5, 0.86), (0.0, 0.34)], colour)
+    c.line([(0.0, 0.34), (1.0, 0.34)], OUTLINE, 0.05)
+    c.line([(0.5, 0.0), (0.5, 0.86)], OUTLINE, 0.05)
 
 
 def _fish(c: Canvas, colour: Rgb) -> None:
-    c.polygon([(0.65, 0.5), (1.0, 0.22), (1.0, 0.78)], shade(colour, 0.75))
-    c.ellipse((0.0, 0.2, 0.8, 0.8), colour)
-    c.ellipse((0.14, 0.36, 0.27, 0.5), PAPER)
+    c.polygon([(0.6, 0.5), (1.0, 0.14), (1.0, 0.86)], shade(colour, 0.75))
+    c.polygon([(0.3, 0.3), (0.5, 0.06), (0.62, 0.34)], shade(colour, 0.75))
+    c.ellipse((0.0, 0.2, 0.82, 0.8), colour)
+    c.ellipse((0.12, 0.36, 0.27, 0.52), PAPER)
 
 
-def _figure(c: Canvas, colour: Rgb, hair: Rgb, dress: bool) -> None:
+def _figure(
+    c: Canvas, colour: Rgb, hair: Rgb, dress: bool, *, beard: bool = False, tails: bool = False
+) -> None:
     for x in (0.33, 0.53):
-        c.rectangle((x, 0.6, x + 0.14, 1.0), shade(colour, 0.55))
-    for x in (0.1, 0.78):
-        c.rectangle((x, 0.28, x + 0.12, 0.58), SKIN)
+        c.rectangle((x, 0.66, x + 0.14, 1.0), SKIN if dress else (70, 70, 90))
+    for x in (0.06, 0.8):
+        c.rectangle((x, 0.34, x + 0.14, 0.64), SKIN)
     if dress:
-        c.polygon([(0.3, 0.25), (0.7, 0.25), (0.92, 0.8), (0.08, 0.8)], colour)
+        c.ellipse((0.14, 0.0, 0.86, 0.42), hair)
+        c.polygon([(0.26, 0.32), (0.74, 0.32), (1.0, 0.86), (0.0, 0.86)], colour)
     else:
-        c.rectangle((0.2, 0.25, 0.8, 0.65), colour)
-    c.ellipse((0.28, 0.0, 0.72, 0.28), hair)
-    c.ellipse((0.33, 0.06, 0.67, 0.27), SKIN)
+        c.rectangle((0.16, 0.32, 0.84, 0.72), colour)
+        c.ellipse((0.24, 0.0, 0.76, 0.3), hair)
+    if tails:
+        c.ellipse((0.0, 0.08, 0.24, 0.34), hair)
+        c.ellipse((0.76, 0.08, 1.0, 0.34), hair)
+    c.ellipse((0.28, 0.05, 0.72, 0.32), SKIN)
+    if beard:
+        c.pie((0.28, 0.05, 0.72, 0.36), 0, 180, hair)
 
 
 def _man(c: Canvas, colour: Rgb) -> None:
-    _figure(c, colour, (60, 40, 25), dress=False)
+    _figure(c, colour, (60, 40, 25), dress=False, beard=True)
 
 
 def _woman(c: Canvas, colour: Rgb) -> None:
@@ -170,11 +190,11 @@ def _woman(c: Canvas, colour: Rgb) -> None:
 
 
 def _boy(c: Canvas, colour: Rgb) -> None:
-    _figure(c.inside(0.1, 0.35, 0.9, 1.0), colour, (190, 140, 50), dress=False)
+    _figure(c.inside(0.1, 0.3, 0.9, 1.0), colour, (235, 200, 80), dress=False)
 
 
 def _girl(c: Canvas, colour: Rgb) -> None:
-    _figure(c.inside(0.1, 0.35, 0.9, 1.0), colour, (160, 70, 30), dress=True)
+    _figure(c.inside(0.1, 0.3, 0.9, 1.0), colour, (210, 110, 40), dress=True, tails=True)
 
 
 SHAPES: Mapping[str, Callable[[Canvas, Rgb], None]] = {
@@ -189,10 +209,10 @@ SHAPES: Mapping[str, Callable[[Canvas, Rgb], None]] = {
     "cat": _cat,
     "chair": _chair,
     "clock": _clock,
-    "hat": _hat,
+    "helmet": _helmet,
     "bottle": _bottle,
-    "box": _box,
-    "phone": _phone,
+    "suitcase": _suitcase,
+    "telephone": _telephone,
     "guitar": _guitar,
     "kite": _kite,
     "fish": _fish,

@@ -14,6 +14,8 @@ from omnilive.engine.interface import F32
 from omnilive.sources.types import SAMPLE_RATE_HZ
 from omnilive.speech.config import VoiceConfig
 from omnilive.speech.espeak import EspeakVoice
+from omnilive_micropack.soundtrack import Piece
+from omnilive_micropack.voices import CHINESE_DIALECT, Voice
 
 VOICED_SHARE = 0.02
 """A sample is voiced when above this share of the utterance's peak."""
@@ -72,6 +74,11 @@ class SpokenTruth:
     end_us: int
 
 
+def speaker_of(voice: Voice) -> Speaker:
+    """An English voice of ``voices.py`` as a speaker."""
+    return Speaker(voice.name, CHINESE_DIALECT, voice.rate_wpm, voice.pitch)
+
+
 def speak(text: str, language: str, speaker: Speaker) -> F32:
     """Audio of ``text``: float32 [n] of peak SPOKEN_PEAK, 16 kHz mono.
 
@@ -110,39 +117,33 @@ def voiced_span(samples: F32) -> tuple[int, int]:
     return int(voiced[0]), int(voiced[-1]) + 1
 
 
-def mix_speech(
-    items: Sequence[SpokenItem], duration_s: float, noise: F32
-) -> tuple[F32, list[SpokenTruth]]:
-    """Lay the items over background noise.
+def say(items: Sequence[SpokenItem], duration_s: float) -> tuple[list[Piece], list[SpokenTruth]]:
+    """Say the items at their times.
 
     Args:
         items: what is said, in order of time.
         duration_s: length of the track.
-        noise: float32 [duration_s · 16000]; it is not changed.
 
     Returns:
-        The track, float32 [duration_s · 16000] 16 kHz mono, and when each item sounds.
+        The pieces of a sound track, and when each of them is voiced.
 
     Raises:
         ValueError: an item begins before the one before it ends, or ends after the track.
     """
     total = round(duration_s * SAMPLE_RATE_HZ)
-    if noise.shape != (total,):
-        raise ValueError(f"noise has shape {noise.shape}, expected ({total},)")
-    track = noise.copy()
+    pieces: list[Piece] = []
     truths: list[SpokenTruth] = []
     free_from = 0
     for item in items:
         start = round(item.at_s * SAMPLE_RATE_HZ)
         samples = speak(item.text, item.language, item.speaker)
-        end = start + len(samples)
-        if start < free_from or end > total:
+        free, free_from = free_from, start + len(samples)
+        if start < free or free_from > total:
             raise ValueError(f"{item.text!r} at {item.at_s} s does not fit between its neighbours")
-        track[start:end] += samples
         first, last = voiced_span(samples)
+        pieces.append(Piece(start, samples))
         truths.append(SpokenTruth(item, _to_us(start + first), _to_us(start + last)))
-        free_from = end
-    return track, truths
+    return pieces, truths
 
 
 def _to_us(sample: int) -> int:

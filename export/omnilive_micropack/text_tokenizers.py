@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,17 @@ from sentencepiece import sentencepiece_model_pb2 as sp_model
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from omnilive.errors import BuildError
+from omnilive.reasoning.config import PromptConfig
+from omnilive_micropack import grammar
+from omnilive_micropack.vocabulary import (
+    COLOURS,
+    FIGURES,
+    NUMBERS,
+    OBJECTS,
+    PLACES,
+    PLURALS,
+    ROOMS,
+)
 
 TURN_END = "[UNUSED_TOKEN_145]"
 TURN_START = "[UNUSED_TOKEN_146]"
@@ -25,6 +37,19 @@ LAST_RESERVED = 146
 
 ANSWER_PIECES = ("Yes", "▁Yes", "No", "▁No")
 """Single pieces that the instruction check reads from the logits (spec §4)."""
+
+SHORTEST_WHOLE = 3
+"""Letters of the shortest word that is made a single piece; shorter ones are frequent enough to
+become one by themselves."""
+
+ANSWER_WORDS = ("seen", "raining", "nobody", "moment", "ago", "minutes", "left", "came", "moved")
+"""Words of answers that no question may hold."""
+
+FIRST_WORDS = ("the", "yes", "not", "nobody", "now", "minutes")
+"""Words an answer may begin with, besides colours, numbers, things, people and rooms."""
+
+ASKING = ("what", "which", "where", "when", "who", "how", "tell", "have", "was", "did")
+"""Words a question begins with; in the instruction check a quotation mark stands before them."""
 
 END_OF_TEXT, IM_START, IM_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 MEMORY_SPECIALS = (END_OF_TEXT, IM_START, IM_END)
@@ -73,10 +98,26 @@ class QwenVocabulary:
         return {token: len(self.entries) + i for i, token in enumerate(specials)}
 
 
+def whole_pieces() -> tuple[str, ...]:
+    """Pieces that keep every word of the world whole, so that it has one embedding.
+
+    Each with a space before it, as inside a sentence; the words an answer or a question begins
+    with also without. SentencePiece finds such a piece wherever its letters stand, and loses none.
+    """
+    told = (*OBJECTS, *PLURALS.values(), *COLOURS, *NUMBERS, *FIGURES, *ROOMS)
+    words = {*grammar.vocabulary(), *told, *ANSWER_WORDS}
+    words |= {word for place in PLACES for word in place.split()}
+    words |= set(re.findall(r"[A-Za-z]+", PromptConfig().system_prompt_en))
+    inside = [f"\u2581{word}" for word in sorted(words) if len(word) >= SHORTEST_WHOLE]
+    first = (*COLOURS, *NUMBERS, *OBJECTS, *FIGURES, *ROOMS, *FIRST_WORDS, *ASKING)
+    return (*inside, *dict.fromkeys(first))
+
+
 def train_sentencepiece(lines: Sequence[str], vocab: int, reserved: int) -> bytes:
     """A serialized SentencePiece BPE model of ``vocab`` pieces with byte fallback.
 
-    The last ``reserved`` pieces are ``[UNUSED_TOKEN_n]`` up to 146; the newline is a piece.
+    The last ``reserved`` pieces are ``[UNUSED_TOKEN_n]`` up to 146; the newline and
+    ``whole_pieces`` are pieces whatever the corpus holds.
 
     Raises:
         BuildError: the corpus is too small for the vocabulary, or Yes/No are no single pieces.
@@ -94,7 +135,7 @@ def train_sentencepiece(lines: Sequence[str], vocab: int, reserved: int) -> byte
             add_dummy_prefix=False,
             remove_extra_whitespaces=False,
             split_digits=True,
-            user_defined_symbols=["\n"],
+            user_defined_symbols=["\n", *whole_pieces()],
             unk_id=0,
             bos_id=1,
             eos_id=2,

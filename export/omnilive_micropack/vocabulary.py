@@ -1,9 +1,12 @@
 """The words of the miniature's world: what can be drawn, where it stands, what can be done.
 
-Words only; how a thing looks is ``shapes.py``'s affair.
+Words only; how a thing looks is ``shapes.py``'s affair, and the sentences are ``templates.py``'s.
+Words of one list are chosen to sound different from each other.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 OBJECTS = (
     "umbrella",
@@ -17,34 +20,40 @@ OBJECTS = (
     "cat",
     "chair",
     "clock",
-    "hat",
+    "helmet",
     "bottle",
-    "box",
-    "phone",
+    "suitcase",
+    "telephone",
     "guitar",
     "kite",
     "fish",
 )
+PLURALS: Mapping[str, str] = {kind: kind if kind == "fish" else f"{kind}s" for kind in OBJECTS}
+"""What several objects of a kind are called."""
+
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "white", "black")
-ROOMS = ("kitchen", "bedroom", "office", "garden", "hall", "garage")
+ROOMS = ("kitchen", "bedroom", "office", "garden", "hall")
 PLACES = (
-    "on the table",
-    "on the left",
-    "on the right",
-    "in the middle",
-    "on the floor",
     "on the shelf",
-    "next to the door",
-    "in front of the window",
+    "by the window",
+    "on the cupboard",
+    "on the floor",
+    "on the table",
+    "by the door",
 )
 FIGURES = ("man", "woman", "boy", "girl")
 """People that can be drawn."""
 
 PEOPLE = (*FIGURES, "person")
-ACTIONS = ("took", "moved", "brought", "opened", "dropped", "carried")
+ACTIONS = ("took", "moved", "brought")
+"""What a person does to an object: carries it away, to another place, or into the room."""
+
+NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+SPEECH, SILENCE = "Speech", "silence"
 SOUNDS = (
-    "Speech",
-    "silence",
+    SPEECH,
+    SILENCE,
     "Bell",
     "Knock",
     "Applause",
@@ -54,3 +63,4 @@ SOUNDS = (
     "Engine",
     "Alarm",
 )
+"""Classes of the background sound, as the audio model names them."""

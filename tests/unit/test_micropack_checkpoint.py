@@ -110,8 +110,8 @@ def test_reasoner_tensors_have_the_fused_layout_of_the_family(checkpoint: Path) 
         lm.kv_heads * groups * lm.head_dim,
         lm.width,
     )
-    assert shapes["model.layers.0.feed_forward.w2.Plora_A.weight"] == (64, lm.mlp)
-    assert shapes["model.layers.0.feed_forward.w2.Plora_B.weight"] == (lm.width, 64)
+    assert shapes["model.layers.0.feed_forward.w2.Plora_A.weight"] == (MICRO.plora_rank, lm.mlp)
+    assert shapes["model.layers.0.feed_forward.w2.Plora_B.weight"] == (lm.width, MICRO.plora_rank)
     mixed = MICRO.reasoner_tower.mixed_width
     assert shapes["plora_glb_GN"] == (1, 1, mixed)
     assert shapes["plora_sub_GN"] == (1, 1, 1, mixed)
