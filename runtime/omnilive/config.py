@@ -57,7 +57,7 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "evidence": {"current_frames": 0},
         "retrieval": {"fallback": "all_frames"},
         "vad": {"endpoint_silence_ms": 800, "reopen_grace_ms": 0},
-        "budget": {"transform": "video", "max_frames": 32, **UNBOUNDED_BUDGET},
+        "budget": {"max_frames": 32, **UNBOUNDED_BUDGET},
         "prompt": {
             "system_prompt_en": "",
             "system_prompt_zh": "",

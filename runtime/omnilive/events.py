@@ -201,7 +201,12 @@ class Unanswered(Event):
 
 @dataclass(frozen=True)
 class Grounded(Event):
-    """Which clips a question is about: cosine per clip, and the ones selected."""
+    """Which clips a question is about: cosine per clip, and the ones selected.
+
+    Attributes:
+        fallback: empty when clips were selected, else what stands in for them:
+            ``retrieval.fallback``.
+    """
 
     kind = "grounded"
     utterance: int
@@ -210,7 +215,7 @@ class Grounded(Event):
     clips: tuple[int, ...]
     scores: tuple[float, ...]
     selected: tuple[int, ...]
-    fallback: bool
+    fallback: str
 
 
 @dataclass(frozen=True)

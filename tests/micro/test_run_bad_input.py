@@ -84,6 +84,11 @@ def test_a_question_without_a_time_is_refused(refused: Refused, micro_pack: Path
     assert code == 2 and "TEXT@SECONDS" in error
 
 
+def test_a_question_that_is_no_text_is_refused(refused: Refused, micro_pack: Path) -> None:
+    code, error = refused(micro_pack, "--ask", "What is \udcff?@1")
+    assert code == 2 and "--ask" in error and "UTF-8" in error
+
+
 def test_a_folder_that_is_no_pack_is_refused(refused: Refused, tmp_path: Path) -> None:
     code, error = refused(tmp_path)
     assert code == 4 and "build_engines.py" in error

@@ -158,7 +158,7 @@ class RunWriter:
                 tuple(range(len(scores))),
                 tuple(scores),
                 tuple(chosen),
-                not chosen,
+                "" if chosen else "last_frames",
             ),
             14_000,
             "ground",

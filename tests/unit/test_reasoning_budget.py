@@ -281,3 +281,16 @@ def test_thinning_is_uniform_and_keeps_the_newest(count: int, data: st.DataObjec
 def test_a_ranking_that_orders_other_clips_is_refused(ranking: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="does not order 2 clips"):
         MemoryCounts(clips=(4, 4), ranking=ranking)
+
+
+def test_by_default_at_most_eight_frames_are_shown_their_short_side_one_tile() -> None:
+    chosen = choose_evidence(
+        [(640, 360)] * 20,
+        MemoryCounts(),
+        40,
+        BudgetConfig(),
+        geometry=TileGeometry(168, 6),
+        context_tokens=4_000,
+    )
+    assert chosen.frames == (1, 4, 6, 9, 11, 14, 16, 19)
+    assert (chosen.transform, chosen.tiles, chosen.limited_by) == ("video", 6, "frames")

@@ -115,6 +115,39 @@ def test_what_was_retrieved_for_a_filler_is_folded_away(tmp_path: Path) -> None:
     assert html.count("Retrieval, not used") == 1
 
 
+def test_what_became_of_each_unanswered_question_is_told_and_counted(tmp_path: Path) -> None:
+    run = RunWriter()
+    reasons = ("filler", "no_words", "too_long", "superseded")
+    for index, reason in enumerate(reasons):
+        run.hear(index, index + 1, index * S, index * S + S, "words")
+        run.add(index * S + S, events.Unanswered(index, index + 1, reason))
+    html = write_report(run.write(tmp_path)).read_text(encoding="utf-8")
+    for outcome in ("filler", "no words", "too long", "superseded"):
+        assert f"{outcome}, not answered" in html
+    counts = (
+        "taken for filler",
+        "without words",
+        "superseded by newer words",
+        "too long to answer",
+    )
+    assert all(f"1 {count}" in html for count in counts)
+
+
+@pytest.mark.parametrize(
+    ("fallback", "told"),
+    [
+        ("none", "0 of 1 clips · nothing passed the rule<"),
+        ("last_frames", "nothing passed the rule: the newest frames stand in"),
+        ("all_frames", "nothing passed the rule: frames of all clips stand in"),
+    ],
+)
+def test_what_stands_in_for_clips_is_told(tmp_path: Path, fallback: str, told: str) -> None:
+    run = RunWriter()
+    run.hear(0, 1, S, 2 * S, "what")
+    run.add(3 * S, events.Grounded(0, 1, "best_above", (0,), (0.1,), (), fallback))
+    assert told in write_report(run.write(tmp_path)).read_text(encoding="utf-8")
+
+
 def test_a_run_without_timings_or_keyframes_has_a_report(tmp_path: Path) -> None:
     folder = kitchen_run().write(tmp_path)
     (folder / "timings.jsonl").unlink()
@@ -192,7 +225,7 @@ def test_text_from_a_log_never_becomes_markup(tmp_path: Path, text: str, keyfram
     run.add(1, events.FrameEncoded(0, 0, None, keyframe))
     run.add(1, events.SourceNotice(1, text))
     run.hear(0, 1, S, 2 * S, text, language=text)
-    run.add(3 * S, events.Grounded(0, 1, text, (0,), (0.5,), (0,), False))
+    run.add(3 * S, events.Grounded(0, 1, text, (0,), (0.5,), (), text))
     run.answer(0, 1, 4 * S, [text], frames=(keyframe,), language=text)
     run.rows.append((5 * S, events.Unanswered(1, 2, text), 5, text))
     page = outline(write_report(run.write(tmp_path)))

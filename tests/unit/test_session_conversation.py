@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from omnilive import events
+from omnilive.memory.config import RetrievalConfig
 from omnilive.session.config import TurnConfig
 from omnilive.session.costs import VirtualCostConfig
 from session_room import Room
@@ -60,6 +61,21 @@ def test_a_question_sees_the_memory_of_the_configured_moment(
     room.run(9)
     assert room.only(events.Grounded).clips == clips
     assert max(room.shown(0)) == newest_s
+
+
+@pytest.mark.parametrize("fallback", ["none", "last_frames", "all_frames"])
+def test_the_log_names_what_stands_in_when_no_clip_passes_the_rule(fallback: str) -> None:
+    names = []
+    for least in (1.0, -1.0):
+        room = Room(
+            retrieval=RetrievalConfig(rule="best_above", min_cosine=least, fallback=fallback)
+        )
+        for second in range(4):
+            room.show(second, shade=100)
+        room.ask(3.5, "what is this")
+        room.run(5)
+        names.append(room.only(events.Grounded).fallback)
+    assert names == [fallback, ""]
 
 
 def test_a_typed_question_needs_no_check_and_sees_the_memory_of_its_moment() -> None:

@@ -90,6 +90,7 @@ def random_bytes(path: Path) -> None:
         ("gone.mp4", lambda p: None, "no such file"),
         ("folder", lambda p: p.mkdir(), "is a folder"),
         ("notes.txt", lambda p: p.write_text("not a video\n" * 100), "not a media file"),
+        ("noise.bin", random_bytes, "not a media file"),
         ("noise.mp4", random_bytes, "not a media file"),
         ("empty.mp4", lambda p: p.write_bytes(b""), "not a media file"),
         ("empty", lambda p: p.write_bytes(b""), "not a media file"),

@@ -29,6 +29,23 @@ def test_a_variable_frame_rate_is_sampled_by_time(tmp_path: Path) -> None:
     assert read.warnings == []
 
 
+def test_pictures_far_apart_come_in_time_with_the_audio(tmp_path: Path) -> None:
+    times = (0.0, 7.0, 14.0, 21.0, 28.0)
+    read = Read(make(tmp_path / "a.mp4", Video(times), Audio(35)))
+    assert read.times == list(times)
+    assert read.warnings == []
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_a_slide_that_stands_for_minutes_is_a_pause_where_the_file_states_its_length(
+    tmp_path: Path, suffix: str
+) -> None:
+    times = (0.0, 1.0, 46.0, 150.0, 151.0)
+    read = Read(make(tmp_path / f"a.{suffix}", Video(times)))
+    assert read.times == list(times)
+    assert read.warnings == []
+
+
 def test_audio_that_starts_late_is_put_in_its_place(tmp_path: Path) -> None:
     audio = Audio(3, start=2.0, rate=44_100)
     read = Read(make(tmp_path / "a.mkv", Video(every(5)), audio))

@@ -62,6 +62,24 @@ def test_plain_lines_tell_the_conversation_in_order() -> None:
     assert any(t.startswith("cancelled after") and "1.83 s silenced" in t for t in told)
 
 
+@pytest.mark.parametrize(
+    ("clips", "fallback", "told"),
+    [
+        ((0, 1), "none", "retrieved 0 of 2 clips"),
+        ((0, 1), "last_frames", "retrieved 0 of 2 clips; the newest frames stand in"),
+        ((0, 1), "all_frames", "retrieved 0 of 2 clips; frames of all clips stand in"),
+        ((), "last_frames", "retrieved 0 of 0 clips"),
+    ],
+)
+def test_a_line_tells_what_stands_in_for_clips(
+    clips: tuple[int, ...], fallback: str, told: str
+) -> None:
+    run = RunWriter()
+    scores = tuple(0.1 for _ in clips)
+    run.add(0, events.Grounded(0, 1, "best_above", clips, scores, (), fallback))
+    assert told in [line.partition("] ")[2] for line in shown(piped(), run).splitlines()]
+
+
 def test_each_plain_line_is_whole_and_unwrapped_however_narrow_the_pipe() -> None:
     lines = shown(piped(), kitchen_run()).splitlines()
     assert all(line.startswith("[") for line in lines[2:-1])

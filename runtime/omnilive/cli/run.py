@@ -23,8 +23,12 @@ def parse_ask(text: str) -> Ask:
     """``TEXT@SECONDS`` as a question; the last ``@`` separates.
 
     Raises:
-        ConfigError: no text, no time, or a negative one.
+        ConfigError: no text, bytes that are no text, no time, or a negative one.
     """
+    if any("\ud800" <= c <= "\udfff" for c in text):  # how Python passes on what is not UTF-8
+        raise ConfigError(
+            f"is {text!r}", where="--ask", mend="Write it in UTF-8; some of its bytes are not."
+        )
     question, separator, seconds = text.rpartition("@")
     try:
         at_us = float(seconds) * US_PER_SECOND

@@ -19,6 +19,11 @@ _UNANSWERED = {
     "superseded": "something newer was said first",
 }
 
+_STAND_IN = {
+    "last_frames": "; the newest frames stand in",
+    "all_frames": "; frames of all clips stand in",
+}
+
 
 @dataclass(frozen=True)
 class Line:
@@ -97,9 +102,9 @@ def _detail_for(at_us: int, event: events.Event) -> Line | None:
     elif isinstance(event, events.Grounded):
         numbers = ", ".join(map(str, event.selected))
         chosen = f": {numbers}" if numbers else ""
-        fallback = "; the newest frames stand in" if event.fallback else ""
+        instead = _STAND_IN.get(event.fallback, "") if event.clips else ""
         of = counted(len(event.clips), "clip")
-        text = f"retrieved {len(event.selected)} of {of}{chosen}{fallback}"
+        text = f"retrieved {len(event.selected)} of {of}{chosen}{instead}"
     elif isinstance(event, events.EvidenceChosen):
         text = (
             f"evidence: {counted(len(event.frames), 'frame')}, {event.visual_tokens} visual +"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from omnilive import events
 from omnilive.report.markup import clock, duration, esc, span, thinned
 from omnilive.report.model import ClipBar, Run
-from omnilive.report.questions import Question, steps, total_us
+from omnilive.report.questions import Question, stand_in, steps, total_us
 from omnilive.report.scale import Scale, scale_for
 from omnilive.report.thumbnails import Thumbnails
 from omnilive.report.timeline import moment_id
@@ -164,8 +164,8 @@ def _retrieval(question: Question, page: _Page) -> str:
     )
     more = len(scored) - len(shown)
     rest = f'<p class="meta">and {more} more clips</p>' if more > 0 else ""
-    fallback = " · nothing passed the rule: the newest frames stand in" if grounded.fallback else ""
-    chose = f"{esc(grounded.rule)}: {len(selected)} of {len(scored)} clips{fallback}"
+    instead = f" · {stand_in(grounded.fallback)}" if scored and grounded.fallback else ""
+    chose = f"{esc(grounded.rule)}: {len(selected)} of {len(scored)} clips{instead}"
     table = (
         '<div class="scroll"><table><thead><tr><th>clip</th><th>frame</th><th>span</th>'
         "<th>cosine</th></tr></thead>"

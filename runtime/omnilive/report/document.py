@@ -153,7 +153,9 @@ _OUTCOMES = {
     "answered": "answered",
     "cancelled": "cancelled",
     "filler, not answered": "taken for filler",
-    "no words": "without words",
+    "no words, not answered": "without words",
+    "too long, not answered": "too long to answer",
+    "superseded, not answered": "superseded by newer words",
     "unfinished": "unfinished",
 }
 

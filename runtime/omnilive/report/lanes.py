@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from omnilive.report.markup import clock, duration, esc, fitted, span, text_width, thinned
 from omnilive.report.model import Run
-from omnilive.report.questions import Question
+from omnilive.report.questions import Question, stand_in
 from omnilive.report.scale import Scale, rows_for
 
 MAX_ITEMS = 1_500
@@ -77,10 +77,10 @@ def retrieval(run: Run, scale: Scale, carded: Set[int]) -> Drawn:
         x = scale.x(question.asked_us)
         links = "".join(_link(x, middle[i]) for i in grounded.selected[:32] if i in middle)
         chosen = ", ".join(str(i) for i in grounded.selected) or "no clip"
-        fallback = " (fallback)" if grounded.fallback else ""
+        instead = f" ({stand_in(grounded.fallback)})" if grounded.fallback else ""
         parts.append(
             f'<a{_to_card(question, carded)} class="asked"><title>'
-            f"{esc(question.text, 200)}: {esc(chosen, 200)}{fallback}</title>{links}"
+            f"{esc(question.text, 200)}: {esc(chosen, 200)}{instead}</title>{links}"
             f'<circle cx="{x:.1f}" cy="{_LINKS_PX - 5}" r="5"/></a>'
         )
     if not parts:

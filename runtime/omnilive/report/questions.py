@@ -10,9 +10,14 @@ from omnilive.report.reading import Stamped
 
 _UNANSWERED = {
     "filler": "filler, not answered",
-    "no_words": "no words",
-    "too_long": "too long to answer",
-    "superseded": "superseded",
+    "no_words": "no words, not answered",
+    "too_long": "too long, not answered",
+    "superseded": "superseded, not answered",
+}
+
+_STAND_IN = {
+    "last_frames": "nothing passed the rule: the newest frames stand in",
+    "all_frames": "nothing passed the rule: frames of all clips stand in",
 }
 
 
@@ -124,6 +129,11 @@ def steps(question: Question) -> tuple[Step, ...]:
             found.append(Step(name, reached, at_us))
             reached = at_us
     return tuple(found)
+
+
+def stand_in(fallback: str) -> str:
+    """What stood in when no clip was selected (``Grounded.fallback``)."""
+    return _STAND_IN.get(fallback, "nothing passed the rule")
 
 
 def total_us(waits: tuple[Step, ...]) -> int:

@@ -121,4 +121,4 @@ def _notes(run: Run, drawn: Iterable[Drawn]) -> Iterable[str]:
     if run.dropped_us:
         count = len(run.dropped_us)
         were = "frame was" if count == 1 else "frames were"
-        yield f"{count} {were} dropped because the see lane was full: red ticks below the frames."
+        yield f"{count} {were} dropped, memory could not keep up: red ticks below the frames."

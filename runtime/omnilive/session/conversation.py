@@ -232,5 +232,5 @@ def _grounded(question: Question) -> events.Grounded:
         tuple(c.index for c in question.known),
         tuple(float(s) for s in question.scores),
         tuple(c.index for c in question.clips),
-        not question.clips,
+        question.selection.fallback,
     )

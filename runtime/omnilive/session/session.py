@@ -46,8 +46,9 @@ from omnilive.speech.track import AnswerTrack
 
 KEYFRAMES_FOLDER = "keyframes"
 ANSWERS_NAME = "answers.wav"
-PREFETCHED_ITEMS = 64
-"""Decoded items held ahead of the session: a few seconds of PCM and frames."""
+PREFETCHED_ITEMS = 32
+"""Decoded items held ahead of the session: three seconds of PCM and frames, or of frames alone
+200 MB at most of those 1920 pixels wide."""
 READER_STOP_S = 2.0
 """How long a run that ends waits for the thread that reads the source, before it is left behind."""
 

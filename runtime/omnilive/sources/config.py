@@ -20,6 +20,10 @@ class SourceConfig:
     max_gap_s: float = 30.0
     """A longer step ahead of everything seen so far is a clock jump, not a pause, seconds."""
 
+    max_still_s: float = 600.0
+    """The same for a file of pictures without sound whose header states its length: a slide may
+    stand that long, seconds. At least ``max_gap_s`` counts."""
+
     max_overlap_ms: int = 200
     """A step back no longer than this is jitter: overlapping audio is trimmed, milliseconds."""
 
@@ -38,6 +42,7 @@ class SourceConfig:
         check_range("source.fps", self.fps, 0.1, 30, "frames per second")
         check_range("source.max_side_px", self.max_side_px, 64, 8192, "pixels")
         check_range("source.max_gap_s", self.max_gap_s, 1, 86_400, "s")
+        check_range("source.max_still_s", self.max_still_s, 1, 86_400, "s")
         check_range("source.max_overlap_ms", self.max_overlap_ms, 0, 10_000, "ms")
         check_range("source.audio_jitter_ms", self.audio_jitter_ms, 1, 1_000, "ms")
         check_range("source.max_interleave_s", self.max_interleave_s, 0.1, 60, "s")

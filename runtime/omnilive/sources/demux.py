@@ -22,8 +22,8 @@ from av.video.stream import VideoStream
 from omnilive.errors import SourceError
 from omnilive.sources.types import US_PER_SECOND
 
-_TEXT_FORMATS = frozenset({"tty"})
-"""FFmpeg plays any text file as ANSI art; nobody means that."""
+_TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf"})
+"""FFmpeg plays any text and, by its suffix alone, any .bin as text art; nobody means that."""
 
 _HEADER_DURATION_FORMATS = frozenset({"mov", "matroska", "flv"})
 """Formats whose header states how long the file is, so that a shorter one is known to be cut;
@@ -31,6 +31,13 @@ the first of FFmpeg's names for each. RIFF files (wav, avi) state their size in 
 
 _READ_ATTEMPTS = 10
 """Failed reads in a row after which reading stops."""
+
+_DECODER_THREADS = 4
+"""A fixed number: each but one holds a frame back, and that must not depend on the machine."""
+
+_FRAME_THREADS_FROM_FPS = 8
+"""Below this rate one thread is fast enough, and frames that several hold back would come later
+than the audio waits for them."""
 
 _DEFAULT_FRAME_US = 40_000
 _SHORTEST_FRAME_US = 4_000
@@ -83,7 +90,11 @@ class Demuxer:
             self._container.close()
             raise SourceError("has no video and no audio", where=path, mend=_MEND_FILE)
         if self.video is not None:
-            self.video.thread_type = "AUTO"
+            rate = self.video.average_rate
+            steady = rate is not None and rate >= _FRAME_THREADS_FROM_FPS
+            # Never slices alone: FFmpeg then hides damage without a word.
+            self.video.thread_type = "AUTO" if steady else "NONE"
+            self.video.codec_context.thread_count = _DECODER_THREADS if steady else 1
 
     @property
     def duration_us(self) -> int | None:

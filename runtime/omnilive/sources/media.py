@@ -78,7 +78,7 @@ class MediaSource:
         self.info = self._describe(first.get("video"))
         self._timeline = Timeline(
             origin_us=self._origin_us(first),
-            max_gap_us=round(config.max_gap_s * US_PER_SECOND),
+            max_gap_us=self._max_gap_us(),
             max_overlap_us=config.max_overlap_ms * 1000,
         )
         self._sampler = FrameSampler(config.fps)
@@ -155,6 +155,12 @@ class MediaSource:
             if stated is not None and origin - _STATED_START_SLACK_US <= stated < origin:
                 origin = stated
         return origin
+
+    def _max_gap_us(self) -> int:
+        """The longest pause: of pictures alone, in a file that states its length, a long one."""
+        slides = self._has_video and not self._has_audio and self._demuxer.states_duration
+        longest_s = max(self._config.max_still_s if slides else 0.0, self._config.max_gap_s)
+        return round(longest_s * US_PER_SECOND)
 
     def _take(self, event: Decoded | Fault) -> list[Frame | Pcm | SourceWarning]:
         if isinstance(event, Fault):
