@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from plain_media import write_noise
-from runs import Refused, Run, Stream, assert_one_clear_line
+from runs import SLOW_TOKEN_US, Refused, Run, Stream, assert_one_clear_line
 
 from omnilive.cli.main import main
 from omnilive_micropack.render import render_stream
@@ -17,7 +17,7 @@ from omnilive_micropack.story import make_world
 
 QUESTION_S = 4.0
 BARGE_IN_S = 8.0
-"""While the answer to the first question is spoken."""
+"""On a slow device, while the answer to the first question is decoded."""
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +37,17 @@ def answer_everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A configuration under which every utterance is answered, whatever random weights say."""
     path = tmp_path_factory.mktemp("config") / "answer-everything.toml"
     path.write_text("[instruction]\nthreshold = 0.0\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def slow_device(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A configuration under which every utterance is answered and a token takes SLOW_TOKEN_US."""
+    path = tmp_path_factory.mktemp("config") / "slow-device.toml"
+    path.write_text(
+        f"[instruction]\nthreshold = 0.0\n[virtual_cost]\ndecode_step_us = {SLOW_TOKEN_US}\n",
+        encoding="utf-8",
+    )
     return path
 
 

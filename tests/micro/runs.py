@@ -10,6 +10,9 @@ from typing import Any
 
 from omnilive_micropack.render import StreamTruth
 
+SLOW_TOKEN_US = 1_500_000
+"""A decode step of the slow device: the shortest answer takes longer than anybody waits."""
+
 
 @dataclass(frozen=True)
 class Stream:

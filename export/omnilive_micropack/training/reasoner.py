@@ -1,0 +1,171 @@
+"""The stage ``reasoner``: language model, Partial-LoRA and projectors learn to answer.
+
+``run(out, seed=..., threads=...)`` needs the towers and the memory of the stages before it, which
+stay as they are, and writes ``out/base/`` and its card. It reads no test seed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from omnilive.errors import CheckpointError
+from omnilive_micropack import text_tokenizers
+from omnilive_micropack.corpus import corpus
+from omnilive_micropack.dimensions import MICRO, FamilyDims
+from omnilive_micropack.training.common import Bar, Progress, Saver, cosine_rate, prepare
+from omnilive_micropack.training.context_memory import Remembering
+from omnilive_micropack.training.reasoner_contexts import Contexts, Serving
+from omnilive_micropack.training.reasoner_folder import write_folder
+from omnilive_micropack.training.reasoner_instruction import instruction_batch, instruction_loss
+from omnilive_micropack.training.reasoner_loss import Scores, losses
+from omnilive_micropack.training.reasoner_text import PromptText
+from omnilive_micropack.training.reasoner_trainer import ReasonerTrainer
+from omnilive_micropack.training.vision import load_tower
+
+SAVE_EVERY_S = 120.0
+WARM_UP = 30
+CURVE_EVERY = 100
+INSTRUCT_EVERY = 2
+HELP_UNTIL, HELP_AFTER = 0.85, 0.3
+"""Part of a phase until which all aids of learning count in full, and how much they do then."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of the training with a schedule of its own.
+
+    Attributes:
+        steps: how many; the learning rate rises to ``peak`` and falls to 0 within them.
+        memory_share: contexts with a memory block.
+        told: contexts that tell their words at the phase's beginning; fewer and fewer do, and
+            from ``told_until`` (a part of the phase) on none.
+    """
+
+    steps: int
+    peak: float
+    memory_share: float
+    told: float = 0.0
+    told_until: float = 1.0
+
+    def serving(self, step: int) -> Serving:
+        """What a batch is made of at a step of this phase."""
+        told = self.told * (1 - step / self.steps / self.told_until)
+        return Serving(memory_share=self.memory_share, told_share=max(0.0, told))
+
+
+MEETING_STEPS = 300
+PHASES = (
+    Phase(1900, 1.2e-3, memory_share=0.0, told=0.9, told_until=0.35),
+    Phase(500, 8e-4, memory_share=0.6),
+)
+"""First to look at frames, then to do so beside memory, and to read what only memory holds."""
+
+
+def run(
+    out: Path,
+    *,
+    seed: int,
+    threads: int = 1,
+    dims: FamilyDims = MICRO,
+    phases: Sequence[Phase] = PHASES,
+    meeting: int = MEETING_STEPS,
+) -> dict[str, Any]:
+    """Train, going on from where an earlier run of ``out`` stopped.
+
+    Returns:
+        The card: seed, counts, minutes, curve.
+
+    Raises:
+        CheckpointError: ``out`` lacks the towers or the memory.
+    """
+    prepare(seed, threads)
+    model = text_tokenizers.train_sentencepiece(
+        corpus(), dims.reasoner_lm.vocab, dims.reserved_pieces
+    )
+    text = PromptText(model)
+    tower = load_tower(_needed(out / "towers" / "reasoner.safetensors"), dims, "reasoner")
+    seeing = load_tower(_needed(out / "towers" / "memory.safetensors"), dims, "memory")
+    _needed(out / "memory" / "model.safetensors")
+    memory = Remembering(out / "memory", seeing, dims)
+    trainer = ReasonerTrainer(dims, text, seed)
+    contexts = Contexts(tower, memory, dims, text, seed)
+    saver = Saver(out / "state" / "reasoner.pt", SAVE_EVERY_S)
+    progress = train(trainer, contexts, text, seed, phases, meeting, saver)
+    write_folder(out / "base", trainer.net, tower, model, dims)
+    card = _card(seed, phases, progress)
+    (out / "card").mkdir(exist_ok=True)
+    text_card = json.dumps(card, indent=2, sort_keys=True) + "\n"
+    (out / "card" / "reasoner.json").write_text(text_card, encoding="utf-8")
+    return card
+
+
+def train(
+    trainer: ReasonerTrainer,
+    contexts: Contexts,
+    text: PromptText,
+    seed: int,
+    phases: Sequence[Phase],
+    meeting: int,
+    saver: Saver,
+) -> Progress:
+    """Train to the end of the last phase, from where ``saver`` knows it stands."""
+    progress = saver.load(trainer.parts)
+    if not progress.step:
+        apart = trainer.meet(contexts, Serving(memory_share=0.5), meeting)
+        print(f"projectors are {apart:.3f} from the words", file=sys.stderr, flush=True)
+    trainer.load_fast()
+    scores, bar = Scores(), Bar("reasoner", sum(phase.steps for phase in phases))
+    for phase, step in _left(phases, progress.step):
+        began = time.monotonic()
+        batch = contexts.batch(progress.step, phase.serving(step))
+        found = losses(trainer.fast, batch, trainer.fields)
+        loss = found.total(HELP_AFTER if step > HELP_UNTIL * phase.steps else 1.0)
+        if step % INSTRUCT_EVERY == 0:
+            asked = instruction_batch(np.random.default_rng([seed, 3, progress.step]), text)
+            said, right = instruction_loss(trainer.fast, asked)
+            loss = loss + said
+            scores.add([asked.kinds], right)
+        trainer.apply(loss, cosine_rate(step, phase.steps, WARM_UP, phase.peak))
+        scores.add([[a.kind for a in row] for row in batch.asked], found.right)
+        progress.step += 1
+        progress.seconds += time.monotonic() - began
+        shares = {name: round(share, 3) for name, share in scores.shares().items()}
+        if progress.step % CURVE_EVERY == 0:
+            progress.curve.append({"step": progress.step, **shares})
+        bar.show(progress, f"{found} {shares}")
+        saver.save(trainer.parts, progress)
+    saver.save(trainer.parts, progress, now=True)
+    return progress
+
+
+def _left(phases: Sequence[Phase], done: int) -> list[tuple[Phase, int]]:
+    """The steps still to take, each with its phase and its number there."""
+    return [(phase, step) for phase in phases for step in range(phase.steps)][done:]
+
+
+def _needed(path: Path) -> Path:
+    if not path.is_file():
+        raise CheckpointError(
+            "is missing, and the reasoner is trained on what it makes",
+            where=str(path),
+            mend="Train the stages vision and memory into this folder first.",
+        )
+    return path
+
+
+def _card(seed: int, phases: Sequence[Phase], progress: Progress) -> dict[str, Any]:
+    return {
+        "stage": "reasoner",
+        "seed": seed,
+        "phases": [vars(phase) for phase in phases],
+        "minutes": round(progress.seconds / 60, 1),
+        "curve": progress.curve,
+    }

@@ -1,0 +1,91 @@
+"""Takes the steps of the reasoner's training: in a fast number type, against float32 weights.
+
+It draws no data and keeps no schedule.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from omnilive_micropack.dimensions import FamilyDims
+from omnilive_micropack.training.common import compute_dtype, cosine_rate
+from omnilive_micropack.training.reasoner_contexts import Contexts, Serving
+from omnilive_micropack.training.reasoner_loss import meeting_loss
+from omnilive_micropack.training.reasoner_model import ReasonerNet
+from omnilive_micropack.training.reasoner_start import parameter_groups, start
+from omnilive_micropack.training.reasoner_text import PromptText
+from omnilive_micropack.training.reasoner_views import field_words
+
+DECAY = 0.02
+BETAS = (0.9, 0.98)
+MEETING_RATE = 3e-3
+MOST_GRADIENT = 1.0
+
+
+class ReasonerTrainer:
+    """The net and its optimizer."""
+
+    def __init__(self, dims: FamilyDims, text: PromptText, seed: int) -> None:
+        """Draw the start values from ``seed``."""
+        torch.manual_seed(seed)
+        self.net = ReasonerNet(dims)
+        start(self.net, text)
+        self.fields = field_words(text)
+        self.fast = copy.deepcopy(self.net).to(compute_dtype())
+        self.optimizer = torch.optim.AdamW(
+            parameter_groups(self.net, DECAY), lr=1.0, betas=BETAS, fused=True
+        )
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What a stopped training needs to go on."""
+        return {"net": self.net, "optimizer": self.optimizer}
+
+    def meet(self, contexts: Contexts, serving: Serving, steps: int) -> float:
+        """Bring image and memory tokens near the words of what they show; the last loss."""
+        net = self.net
+        first = contexts.batch(0, serving)
+        net.vision_proj.fit(first.features)
+        parts = [
+            *net.vision_proj.parameters(),
+            net.plora_glb_GN,
+            net.plora_sub_GN,
+        ]
+        if len(first.memory):
+            net.video_mem_proj.fit(first.memory)
+            parts += net.video_mem_proj.parameters()
+        optimizer = torch.optim.AdamW(parts, lr=MEETING_RATE)
+        loss = torch.zeros(())
+        for step in range(steps):
+            for group in optimizer.param_groups:
+                group["lr"] = cosine_rate(step, steps, 5, MEETING_RATE)
+            loss = meeting_loss(net, contexts.batch(step, serving), self.fields)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        self.load_fast()
+        return float(loss.detach())
+
+    def apply(self, loss: Tensor, rate: float) -> None:
+        """One step down the gradient of a loss of the fast weights."""
+        self.fast.zero_grad()
+        loss.backward()
+        for wide, narrow in zip(self.net.parameters(), self.fast.parameters(), strict=True):
+            wide.grad = None if narrow.grad is None else narrow.grad.float()
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), MOST_GRADIENT)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["scale"]
+        self.optimizer.step()
+        self.load_fast()
+
+    def load_fast(self) -> None:
+        """Bring the fast weights up to date."""
+        with torch.no_grad():
+            for wide, narrow in zip(self.net.parameters(), self.fast.parameters(), strict=True):
+                narrow.copy_(wide)
+            for wide, narrow in zip(self.net.buffers(), self.fast.buffers(), strict=True):
+                narrow.copy_(wide)

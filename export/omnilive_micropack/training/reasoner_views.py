@@ -1,0 +1,157 @@
+"""What the networks see of a context, with the words of everything they see.
+
+It runs the frozen tower and memory, and takes no step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from omnilive.reasoning.image_tokens import TileGeometry, arrange
+from omnilive.reasoning.stitch import stitch
+from omnilive.reasoning.tiles import tiles_of
+from omnilive_micropack.dimensions import FamilyDims
+from omnilive_micropack.facts import FrameFacts, Seen
+from omnilive_micropack.painting import paint
+from omnilive_micropack.training.context import Context
+from omnilive_micropack.training.context_frames import (
+    NOTHING,
+    TokenMap,
+    picture_of,
+    token_map,
+)
+from omnilive_micropack.training.context_memory import Remembering
+from omnilive_micropack.training.reasoner_text import PromptText
+from omnilive_micropack.training.towers import ClipTower, autocast, mix_2x2
+from omnilive_micropack.training.vision_data import SIZES, disturbed
+from omnilive_micropack.vocabulary import COLOURS, FIGURES, NUMBERS, OBJECTS, PLACES, ROOMS
+from omnilive_micropack.world import HELD, SHOWN, STANDING
+
+GLOBAL, NEWLINE = -2, -3
+"""In an order of image tokens: the two separators."""
+
+CLEAR_COVER = 0.45
+"""A token shows a thing that covers so much of it."""
+
+PLACE_WORDS = {
+    **{place: place.split()[-1] for place in PLACES},
+    HELD: "holding",
+    SHOWN: "this",
+    STANDING: "person",
+}
+
+FIELDS = ("kind", "colour", "place", "count", "holder", "room")
+
+I64 = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Seeing:
+    """A context as the tower sees it.
+
+    Attributes:
+        features: bfloat16 [tiles · g², mixed width], the global view first.
+        order: int64 [tokens], rows of ``features`` or a separator, in the prompt's order.
+        shows: what the tile map's tokens show.
+        places: int64 [rows · g, columns · g], where they are in ``order``.
+        words: for every token of ``order`` the words of what it shows, as ids; 0 is none.
+    """
+
+    features: Tensor
+    order: I64
+    shows: TokenMap
+    places: I64
+    words: I64
+
+
+def see(
+    context: Context, tower: ClipTower, dims: FamilyDims, text: PromptText, rng: np.random.Generator
+) -> Seeing:
+    """Draw, stitch, cut and encode the frames of a context, as a session would."""
+    pixels, grid = dims.reasoner_tower.pixels, round(dims.reasoner_tower.mixed_tokens**0.5)
+    picture = picture_of(len(context.seconds), pixels)
+    size = SIZES[int(rng.integers(len(SIZES)))]
+    frames = [disturbed(rng, paint(context.world, float(s), size)) for s in context.seconds]
+    tiles = tiles_of(stitch(frames, pixels), picture.scaled, pixels)
+    with torch.no_grad(), autocast():
+        states = tower(torch.from_numpy(tiles))
+        features = mix_2x2(states[-1][:, 1:]).to(torch.bfloat16).flatten(0, 1)
+    rows, columns = picture.scaled.rows, picture.scaled.columns
+    numbered = np.arange(len(features), dtype=np.float32).reshape(len(tiles), -1, 1)
+    separators = np.array([[GLOBAL], [NEWLINE]], np.float32)
+    order = arrange(numbered, separators, rows, columns)[:, 0].astype(np.int64)
+    shows = token_map(context.world, context.seconds, picture, TileGeometry(pixels, grid))
+    first = grid * (grid + 1) + 1
+    at = first + np.arange(rows * grid)[:, None] * (columns * grid + 1) + np.arange(columns * grid)
+    words = np.zeros((len(order), len(FIELDS)), np.int64)
+    for row, column in np.argwhere(shows.frame >= 0):
+        words[at[row, column]] = _words(text, shows, row, column)
+    return Seeing(features, order, shows, at, words)
+
+
+def field_words(text: PromptText) -> dict[str, list[int]]:
+    """The ids among which each field of ``Seeing.words`` chooses, sorted."""
+    words = {
+        "kind": (*OBJECTS, *FIGURES),
+        "colour": COLOURS,
+        "place": tuple(PLACE_WORDS.values()),
+        "count": NUMBERS[1:5],
+        "holder": FIGURES,
+        "room": ROOMS,
+    }
+    return {name: sorted(map(text.piece, chosen)) for name, chosen in words.items()}
+
+
+def _words(text: PromptText, shows: TokenMap, row: int, column: int) -> list[int]:
+    facts = shows.facts[shows.frame[row, column]]
+    owner = shows.owner[row, column]
+    clear = owner != NOTHING and shows.cover[row, column] >= CLEAR_COVER
+    return _shown_words(text, facts, shows.things[owner][1] if clear else None)
+
+
+def _shown_words(text: PromptText, facts: FrameFacts, seen: Seen | None) -> list[int]:
+    room = text.piece(facts.room)
+    if seen is None:
+        return [0, 0, 0, 0, 0, room]
+    return [
+        text.piece(seen.kind),
+        text.piece(seen.colour),
+        text.piece(PLACE_WORDS[seen.place]),
+        text.piece(NUMBERS[min(seen.count, 4)]),
+        0 if seen.holder is None else text.piece(seen.holder),
+        room,
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class MemoryBlock:
+    """Memory rows of a prompt: overview [K, C], related [R, C]; words int64 [K + R, fields]."""
+
+    overview: Tensor
+    related: Tensor
+    words: I64
+
+
+def no_memory(dims: FamilyDims) -> MemoryBlock:
+    """A prompt without memory."""
+    none = torch.zeros(0, dims.memory_lm.width)
+    return MemoryBlock(none, none, np.zeros((0, len(FIELDS)), np.int64))
+
+
+def remember(
+    context: Context, memory: Remembering, text: PromptText, rng: np.random.Generator
+) -> MemoryBlock:
+    """The memory block of a context: some overview, and H of the retrieved clips."""
+    clips = [memory.clip(context.world, context.clips[i], rng) for i in context.retrieved]
+    overview = memory.overview(rng)
+    related = [clip.short_term for clip in clips] or [overview[:0]]
+    shown = [_shown_words(text, facts, seen) for clip in clips for facts, seen in clip.shows]
+    words = np.zeros((len(overview) + len(shown), len(FIELDS)), np.int64)
+    if shown:
+        words[len(overview) :] = shown
+    return MemoryBlock(overview, torch.cat(related), words)
