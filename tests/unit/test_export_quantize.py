@@ -53,18 +53,18 @@ def test_a_weight_comes_back_within_half_a_step_or_a_step_where_codes_end(
 
 
 @given(weight=matrices, block=st.sampled_from((32, 64, 128)), bits=st.sampled_from((4, 8)))
-def test_the_extreme_of_each_symmetric_block_is_exact(
+def test_an_extreme_of_each_symmetric_block_is_exact(
     weight: np.ndarray, block: int, bits: int
 ) -> None:
+    # Of two extremes of equal size and opposite sign, the range holds only one.
     fmt = BlockFormat(bits, block)
     k = weight.shape[1]
     back = dequantize_rows(quantize_rows(weight, fmt), fmt, k)
     for start in range(0, k, block):
         part = weight[:, start : start + block]
-        at = np.abs(part).argmax(axis=1)[:, None]
-        expected = np.take_along_axis(part, at, 1)
-        found = np.take_along_axis(back[:, start : start + block], at, 1)
-        np.testing.assert_allclose(np.abs(found), np.abs(expected), rtol=1e-6, atol=1e-30)
+        extreme = np.abs(part) == np.abs(part).max(axis=1, keepdims=True)
+        exact = np.isclose(back[:, start : start + block], part, rtol=1e-6, atol=1e-30)
+        assert np.all((extreme & exact).any(axis=1))
 
 
 @pytest.mark.parametrize("fmt", FORMATS, ids=str)
