@@ -17,19 +17,22 @@ SECONDS = 66.0
 SEED = 2_000_100
 """Of the seeds nothing is fitted on (``omnilive_micropack.seeds.TEST_SEEDS``)."""
 
-QUESTIONS: tuple[tuple[float, str, str], ...] = (
+BARGE_IN_S = 0.9
+"""After the last voiced sample of the question before: the first words of its answer sound then,
+and the miniature's answers have few."""
+
+QUESTIONS: tuple[tuple[float | None, str, str], ...] = (
     (4.0, "en", "What do you see now?"),
     (12.0, "en", "Where did you see the red mug?"),
-    (16.0, "en", "Wait, who is in the room now?"),
+    (None, "en", "Wait, who is in the room now?"),
     (25.0, "en", "What is on the table?"),
-    (29.5, "en", "Stop, what color is the chair?"),
+    (None, "en", "Stop, what color is the chair?"),
     (38.0, "zh", "现在桌子上有什么？"),
     (46.0, "en", "What changed in the last minute?"),
-    (50.0, "en", "No, tell me about the first room."),
+    (None, "en", "No, tell me about the first room."),
     (58.0, "en", "Is anybody there?"),
 )
-"""When (seconds), in which language, what. Those 4 to 4.5 seconds after another barge in: an
-answer of a few sentences is being spoken then."""
+"""When (seconds; None barges in on the answer to the one before), in which language, what."""
 
 
 def make_source(path: Path, seed: int = SEED) -> None:
@@ -51,16 +54,23 @@ def make_source(path: Path, seed: int = SEED) -> None:
 
 
 def _main() -> int:
+    from omnilive.sources.types import SAMPLE_RATE_HZ
     from omnilive_micropack.render import render_stream
-    from omnilive_micropack.speech import SPEAKERS, SpokenItem
+    from omnilive_micropack.speech import SPEAKERS, SpokenItem, speak, voiced_span
     from omnilive_micropack.story import make_world
 
     path, seed = Path(sys.argv[1]), int(sys.argv[2])
     world = make_world(seed, SECONDS, scene_seconds=(7.0, 12.0))
-    items = [
-        SpokenItem(text, at_s, language=language, speaker=SPEAKERS[i % len(SPEAKERS)])
-        for i, (at_s, language, text) in enumerate(QUESTIONS)
-    ]
+    items: list[SpokenItem] = []
+    quiet_from_s = 0.0
+    for i, (planned_s, language, text) in enumerate(QUESTIONS):
+        speaker = SPEAKERS[i % len(SPEAKERS)]
+        first, last = voiced_span(speak(text, language, speaker))
+        at_s = planned_s
+        if at_s is None:
+            at_s = quiet_from_s + BARGE_IN_S - first / SAMPLE_RATE_HZ
+        items.append(SpokenItem(text, at_s, language=language, speaker=speaker))
+        quiet_from_s = at_s + last / SAMPLE_RATE_HZ
     try:
         render_stream(path, world, items)
     except OmniLiveError as e:
