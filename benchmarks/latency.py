@@ -21,6 +21,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from arguments import positive
 from measures import RunSamples, measure_run
 from omnilive.engine.pack import open_pack
 from omnilive.errors import ConfigError, OmniLiveError
@@ -62,20 +63,13 @@ def _parser() -> argparse.ArgumentParser:
         help="what is said in --source and when (truth.jsonl of omnilive_micropack.render);"
         " without it nothing is measured from the end of speech",
     )
-    parser.add_argument("--runs", type=_positive, default=1, metavar="N", help="default: 1")
+    parser.add_argument("--runs", type=positive, default=1, metavar="N", help="default: 1")
     parser.add_argument("--preset", default="edge", metavar="NAME", help="default: edge")
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML that changes the preset")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a bar chart here")
     parser.add_argument("--out", type=Path, metavar="DIR", help="keep the logs of the runs here")
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("use 1 or more")
-    return number
 
 
 def _benchmark(args: argparse.Namespace, console: Console, progress: Console) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 
 from rich.console import Console
 
+from arguments import not_negative, positive
 from omnilive.errors import ConfigError, OmniLiveError
 from omnilive.eventlog import output_error
 from scoring.bars import MEASURES, Measure, Verdict, judge, judge_precision
@@ -82,15 +83,15 @@ def _parser() -> argparse.ArgumentParser:
         "--measures", metavar="LIST", help=f"only these of {','.join(GROUPS)}; default: all"
     )
     parser.add_argument(
-        "--seed", type=_not_negative, default=0, help="of worlds, voices and sentences; default: 0"
+        "--seed", type=not_negative, default=0, help="of worlds, voices and sentences; default: 0"
     )
-    parser.add_argument("--items", type=_positive, metavar="N", help="of each measure")
+    parser.add_argument("--items", type=positive, metavar="N", help="of each measure")
     parser.add_argument(
         "--quick", action="store_true", help="a look in a few minutes, with wide intervals"
     )
     parser.add_argument(
         "--jobs",
-        type=_positive,
+        type=positive,
         default=os.cpu_count() or 1,
         metavar="N",
         help="parts measured at once, each on one core; default: the cores there are",
@@ -107,20 +108,6 @@ def _parser() -> argparse.ArgumentParser:
         "--check", action="store_true", help="exit with 1 when a bar is missed; prints every bar"
     )
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("use 1 or more")
-    return number
-
-
-def _not_negative(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError("use 0 or more")
-    return number
 
 
 def _benchmark(args: argparse.Namespace, console: Console, aside: Console) -> int:

@@ -21,8 +21,7 @@ BLOCK_ELEMENTS = 4 << 20
 """Values drawn and written at once: 16 MiB of float32."""
 
 DRAW = 10
-"""Which of many equally random checkpoints seed 0 is. In this one the reasoner happens to take
-every utterance for an instruction, so that an untrained pack shows the whole path to an answer."""
+"""Which of many equally random checkpoints seed 0 is."""
 
 BF16_BYTES = 2
 HEADER_ALIGNMENT = 8
