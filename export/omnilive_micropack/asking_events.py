@@ -118,23 +118,22 @@ def _neighbour(history: History, rng: Rng) -> Question | None:
 
 
 def _before(history: History, scene: Scene, thing: Thing) -> list[tuple[Thing, Span]]:
-    """What else was in the picture right before a thing came, the latest to come first."""
-    scene = scene if thing.start_s > scene.start_s else history.world.scene_at(scene.start_s - 1)
+    """What was in the picture when a thing came into it, the latest to come first."""
     at_s = thing.start_s - LOOK_S
     there = [t for t in scene.things if t is not thing and not t.is_figure and t.start_s <= at_s]
     there = [t for t in there if t.end_s >= thing.start_s]
     there.sort(key=lambda t: -t.start_s)
     spans = [(t, (t.start_s, thing.start_s)) for t in there]
-    return spans if len(there) <= MOST_NEIGHBOURS and thing.start_s > 0 else []
+    return spans if len(there) <= MOST_NEIGHBOURS else []
 
 
 def _after(history: History, scene: Scene, thing: Thing) -> list[tuple[Thing, Span]]:
-    """What came next after a thing."""
+    """What came next after a thing, in the same scene."""
     objects = [t for t in history.glimpsed if not t.is_figure and t.start_s > thing.start_s]
     if not objects:
         return []
     first = objects[0].start_s
-    soon = history.world.scene_at(first).start_s <= scene.end_s
+    soon = first < scene.end_s
     came = [t for t in objects if t.start_s <= first + LOOK_S]
     spans = [(t, span) for t in came for span in history.spans(t)]
     return spans if soon and len(spans) == len(came) <= MOST_NEIGHBOURS else []
@@ -197,7 +196,7 @@ def _changed(history: History, rng: Rng, scene: Scene, form: str, event: Event) 
     forms = forms_of(event.thing)
     if form == "what_changed":
         said = [f"{name} {verb}" for name in forms for verb in _verbs(event)]
-        forms = (f"{forms[0]} {VERBS[event.kind]}", *said, *forms)
+        forms = (*forms, *said)
     evidence = (max(scene.start_s, event.start_s - LOOK_S), min(history.at_s, event.end_s + LOOK_S))
     return _question(history, "changed", form, text, (evidence,), forms, (event.thing.id,))
 

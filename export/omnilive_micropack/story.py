@@ -16,11 +16,14 @@ from omnilive_micropack.vocabulary import COLOURS, FIGURES, PLACES, ROOMS
 from omnilive_micropack.world import HELD, SHOWN, STANDING, Scene, Stay, Thing, World
 
 SHORTEST_SCENE_S = 4.0
-EVENTFUL_SCENE_S = 8.0
+EVENTFUL_SCENE_S = 10.0
 """Shorter scenes hold no change: there is no time to see before and after."""
 
+EVENTFUL_SHARE = 0.65
+"""Of the scenes long enough for a change and without anything held up."""
+
 TWO_CHANGES_SCENE_S = 20.0
-HOLD_S = 3.0
+HOLD_S = 4.0
 """How long a person holds a thing that they take, bring or move."""
 
 SETTLED_S = 3.0
@@ -30,7 +33,9 @@ SHOWN_SHARE = 0.2
 """Share of scenes in which something is held up in front of the camera."""
 
 SHOWN_SECONDS = (8, 14)
-PERSON_SHARE = 0.6
+PERSON_SHARE = 0.35
+"""Of the scenes in which nothing changes. What changes, somebody changes."""
+
 SECOND_PERSON_SHARE = 0.12
 """Of the scenes with a person."""
 
@@ -47,6 +52,7 @@ class _Plan:
     pairs: tuple[tuple[str, str], ...]
     people: int
     shown: bool
+    eventful: bool
 
 
 def make_world(
@@ -100,23 +106,25 @@ def _scene_times(
     return times
 
 
-def _plan(rng: np.random.Generator, cast: Cast) -> _Plan:
+def _plan(rng: np.random.Generator, cast: Cast, length_s: float) -> _Plan:
     shown = bool(rng.random() < SHOWN_SHARE)
+    long_enough = not shown and length_s >= EVENTFUL_SCENE_S
+    eventful = long_enough and bool(rng.random() < EVENTFUL_SHARE)
     people = 0
-    if not shown and rng.random() < PERSON_SHARE:
+    if eventful or (not shown and rng.random() < PERSON_SHARE):
         people = 1 + int(rng.random() < SECOND_PERSON_SHARE)
     pairs: list[tuple[str, str]] = []
     if rng.random() < GROUP_SHARE:
         pairs += cast.group(rng, int(rng.integers(2, 5)))
     for _ in range(int(rng.integers(1, 3 if pairs else 5)) + shown):
         pairs.append(cast.draw(rng, {kind for kind, _ in pairs}))
-    return _Plan(tuple(pairs), people, shown)
+    return _Plan(tuple(pairs), people, shown, eventful)
 
 
 def _make_scene(
     rng: np.random.Generator, cast: Cast, room: str, start: float, end: float, first_id: int
 ) -> Scene:
-    plan = _plan(rng, cast)
+    plan = _plan(rng, cast, end - start)
     crowded = plan.shown or plan.people == 2
     open_places = [p for p in PLACES if not (crowded and p in SECOND_PERSON_COVERS)]
     free = [str(p) for p in rng.permutation(open_places)]
@@ -132,7 +140,7 @@ def _make_scene(
         things.append(Thing(first_id + len(things), kind, colour, stays, end))
     if shown is not None:
         things.append(_shown(rng, first_id + len(things), shown, start, end))
-    for moment in _moments(rng, start, end):
+    for moment in _moments(rng, start, end) if plan.eventful else ():
         things = _change(rng, things, free, moment)
     return Scene(room, start, end, float(rng.uniform(0.85, 1.1)), tuple(things))
 
@@ -149,8 +157,6 @@ def _shown(
 def _moments(rng: np.random.Generator, start: float, end: float) -> list[float]:
     """When something changes; each leaves the time to see what was before and after."""
     length = end - start
-    if length < EVENTFUL_SCENE_S or rng.random() < 0.25:
-        return []
     spans = [(start, end)]
     if length >= TWO_CHANGES_SCENE_S and rng.random() < 0.35:
         middle = start + length // 2
@@ -165,15 +171,12 @@ def _change(
     whole = [t for t in things if _untouched(t, at_s)]
     objects = [t for t in whole if not t.is_figure]
     people = [t for t in whole if t.is_figure]
-    if not objects:
+    if not objects or not people:
         return things
     chosen = objects[int(rng.integers(len(objects)))]
-    if people and rng.random() < 0.8:
-        person = people[int(rng.integers(len(people)))]
-        busy = any(stay.holder == person.id for t in things for stay in t.stays)
-        changed = _deed(rng, chosen, person, busy, free, at_s)
-    else:
-        changed = [_own_change(rng, chosen, free, at_s)]
+    person = people[int(rng.integers(len(people)))]
+    busy = any(stay.holder == person.id for t in things for stay in t.stays)
+    changed = _deed(rng, chosen, person, busy, free, at_s)
     by_id = {thing.id: thing for thing in changed}
     return [by_id.get(thing.id, thing) for thing in things]
 
@@ -210,17 +213,6 @@ def _deed(
         entered = (Stay(at_s, STANDING),)
         return [_with(thing, stays, thing.end_s), _with(person, entered, person.end_s)]
     return [_with(thing, (first, hold, Stay(done_s, free.pop())), thing.end_s)]
-
-
-def _own_change(rng: np.random.Generator, thing: Thing, free: list[str], at_s: float) -> Thing:
-    """The thing comes late, leaves early or changes its place."""
-    first = thing.stays[0]
-    fate = str(rng.choice(["came", "left", "moved"] if free else ["came", "left"]))
-    if fate == "came":
-        return _with(thing, (Stay(at_s, first.place),), thing.end_s)
-    if fate == "left":
-        return _with(thing, thing.stays, at_s)
-    return _with(thing, (first, Stay(at_s, free.pop())), thing.end_s)
 
 
 def _with(thing: Thing, stays: tuple[Stay, ...], end_s: float) -> Thing:
