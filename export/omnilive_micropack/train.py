@@ -26,10 +26,12 @@ STAGES: Mapping[str, str] = {
 """Modules of the stages, in the order in which they build on each other."""
 
 ALL = "all"
+GO_ON = ("memory", "reasoner")
+"""Stages that can begin from the weights of a checkpoint."""
 
 
-def run_stage(stage: str, out: Path, *, seed: int, threads: int) -> None:
-    """Train one stage into ``out``.
+def run_stage(stage: str, out: Path, *, seed: int, threads: int, start: Path | None = None) -> None:
+    """Train one stage into ``out``; ``start`` is for the stages of GO_ON.
 
     Raises:
         SetupError: what training needs is not installed.
@@ -42,7 +44,8 @@ def run_stage(stage: str, out: Path, *, seed: int, threads: int) -> None:
             where=f"--stage {stage}",
             mend="make install-test",
         ) from e
-    module.run(out, seed=seed, threads=threads)
+    begin = {} if start is None else {"start": start}
+    module.run(out, seed=seed, threads=threads, **begin)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,12 +60,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         default=1,
         help="of torch; another number gives other weights (default 1)",
     )
+    parser.add_argument(
+        "--from",
+        dest="start",
+        type=Path,
+        metavar="DIR",
+        help="begin memory or reasoner from the trained folders of DIR, and take from there what"
+        " the stages before would have made",
+    )
     args = parser.parse_args(argv)
+    if args.start is not None and args.stage not in GO_ON:
+        parser.error(f"--from goes with --stage {' or '.join(GO_ON)}, not {args.stage}")
     if args.seed not in TRAINING_SEEDS:
         parser.error(f"--seed is {args.seed}, training seeds end at {TRAINING_SEEDS.stop - 1}")
     try:
         for stage in STAGES if args.stage == ALL else (args.stage,):
-            run_stage(stage, args.out, seed=args.seed, threads=args.threads)
+            run_stage(stage, args.out, seed=args.seed, threads=args.threads, start=args.start)
     except OmniLiveError as e:
         print(f"error: {e}", file=sys.stderr)
         return e.exit_code

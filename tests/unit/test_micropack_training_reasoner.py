@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from omnilive.errors import CheckpointError  # noqa: E402
+from omnilive.errors import BuildError, CheckpointError  # noqa: E402
 from omnilive.reasoning.config import PromptConfig  # noqa: E402
 from omnilive.reasoning.image_tokens import TileGeometry  # noqa: E402
 from omnilive.reasoning.template import ChatTemplate  # noqa: E402
@@ -174,7 +176,7 @@ def test_tokens_belong_to_the_thing_that_is_drawn_there() -> None:
 def batch(seed: int) -> tuple[list[Context], list[Seeing], Batch]:
     rng = np.random.default_rng(seed)
     contexts = [draw_context(rng, TRAINING_SEEDS, 6, 3) for _ in range(2)]
-    views = [see(context, tower(), MICRO, text(), rng) for context in contexts]
+    views = [see(context, MICRO, text(), rng) for context in contexts]
     blocks = [no_memory(MICRO)] * 2
     return contexts, views, collate(contexts, views, blocks, [False, True], text())
 
@@ -248,16 +250,67 @@ def test_what_the_stage_needs_is_named(tmp_path: Path) -> None:
 
 
 def test_a_small_training_goes_down(tmp_path: Path) -> None:
-    from omnilive_micropack.training.reasoner_loss import losses
     from omnilive_micropack.training.reasoner_trainer import ReasonerTrainer
 
     dims = dataclasses.replace(
         MICRO, reasoner_lm=dataclasses.replace(MICRO.reasoner_lm, layers=3, mlp=128)
     )
-    trainer = ReasonerTrainer(dims, text(), seed=0)
+    trainer = ReasonerTrainer(dims, copy.deepcopy(tower()), text(), seed=0)
     _, _, made = batch(2)
-    found = [losses(trainer.fast, made, trainer.fields)]
+    found = [trainer.losses(made)]
     for _ in range(6):
         trainer.apply(found[-1].total(1.0), 2e-3)
-        found.append(losses(trainer.fast, made, trainer.fields))
+        found.append(trainer.losses(made))
     assert found[-1].answer.item() < 0.7 * found[0].answer.item()
+
+
+def test_the_tower_learns_with_the_rest() -> None:
+    from omnilive_micropack.training.reasoner_trainer import ReasonerTrainer
+
+    seeing = copy.deepcopy(tower())
+    trainer = ReasonerTrainer(MICRO, seeing, text(), seed=0)
+    before = copy.deepcopy(seeing.state_dict())
+    _, _, made = batch(2)
+    trainer.apply(trainer.losses(made).total(1.0), 1e-3)
+    moved = {name for name, value in seeing.state_dict().items() if not value.equal(before[name])}
+    assert moved >= {name for name in before if ".mlp." in name}
+
+
+def test_a_projector_brought_to_another_scale_computes_the_same() -> None:
+    torch.manual_seed(0)
+    rows = torch.randn(50, 16) * 7 + 3
+    projector = Projector(16, 8)
+    before = projector(rows)
+    projector.rescale(rows)
+    assert torch.allclose(projector(rows), before, atol=1e-4)
+    assert math.isclose(float(projector.mean.mean()), float(rows.mean()), rel_tol=1e-4)
+
+
+def test_a_reasoner_begins_from_a_written_folder_as_it_was(tmp_path: Path) -> None:
+    from omnilive_micropack.training.begin import load_reasoner
+
+    torch.manual_seed(0)
+    written, begun = ReasonerNet(MICRO), ReasonerNet(MICRO)
+    written.vision_proj.fit(torch.randn(40, MICRO.reasoner_tower.mixed_width) * 3 + 1)
+    write_folder(tmp_path / "base", written, tower(), tokenizer(), MICRO)
+    load_reasoner(begun, tmp_path / "base")
+    rows = torch.randn(5, MICRO.reasoner_tower.mixed_width)
+    assert torch.allclose(begun.vision_proj(rows), written.vision_proj(rows), atol=0.02)
+    for name, value in written.model.state_dict().items():
+        assert torch.allclose(begun.model.state_dict()[name], value, atol=0.02), name
+
+
+def test_batches_made_ahead_come_in_order_and_a_failure_is_named() -> None:
+    from omnilive_micropack.training.ahead import Ahead
+
+    with closing(Ahead(Quotient, 1)) as ahead:
+        assert list(ahead.of([1, 2, 4])) == [12.0, 6.0, 3.0]
+        with pytest.raises(BuildError, match="exit code 1"):
+            list(ahead.of([0]))
+
+
+class Quotient:
+    """Divides twelve; picklable, as what a process is given must be."""
+
+    def __call__(self, number: int) -> float:
+        return 12 / number

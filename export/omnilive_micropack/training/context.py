@@ -26,18 +26,18 @@ KIND_WEIGHTS = {
     "colour": 2,
     "count": 5,
     "where": 4,
-    "when_order": 4,
-    "changed": 3,
+    "when_order": 5,
+    "changed": 4,
     "who": 4,
     "this": 3,
     "implicit": 2,
-    "exists": 2,
-    "not_seen": 2,
+    "exists": 4,
+    "not_seen": 4,
 }
 """How often each kind is tried; some can seldom be asked."""
 
-MOST_OF_A_KIND = {"now": 4, "count": 3, "where": 3, "who": 3, "this": 2}
-"""Questions of one kind in a context, at most; 2 of the others."""
+MOST_OF_A_KIND = {"colour": 2, "implicit": 2, "this": 2, "changed": 2}
+"""Questions of one kind in a context, at most; 3 of the others."""
 
 LONE_KEPT = 0.3
 """Of the questions after a number whose answer is one, which is the usual answer."""
@@ -47,9 +47,15 @@ EARLIEST_S = 4.0
 SHOWN_SHARE = 0.5
 """Moments at which something is held up, of the worlds in which anything is."""
 
-MISSED_SHARE = 0.08
+MISSED_SHARE = 0.06
 """Most of a context's questions that are about clips it does not hold."""
 
+NEWEST_SHARE, NEAR_MISS_SHARE = 0.3, 0.2
+"""Contexts as a question about the present makes them, and as one does about a pair never shown
+whose kind was: the newest clip is retrieved, or one with that kind. In the others it is the clips
+of the evidence of a question, or of two."""
+
+TWO_SHARE = 0.2
 STRAY_SHARE = 0.3
 """Contexts that hold a clip nobody asks about, as retrieval may choose one."""
 
@@ -107,20 +113,12 @@ def draw_context(rng: Rng, seeds: range, questions: int, most_frames: int) -> Co
         at_s = _moment(rng, world)
         clips = clips_until(world, at_s)
         pool = _pool(rng, world, at_s, questions)
-        retrieved = _retrieve(rng, pool, clips)
+        retrieved = _retrieve(rng, world, pool, clips)
         seconds = shown_seconds(clips, retrieved, most_frames)
         asked = _answerable(rng, world, pool, seconds, questions)
         if asked:
-            return Context(world, at_s, tuple(clips), retrieved, seconds, tuple(asked))
-
-
-def ask_again(rng: Rng, context: Context, questions: int) -> Context:
-    """The same context with as many other questions as are found, ``questions`` at most."""
-    pool = _pool(rng, context.world, context.at_s, questions)
-    asked = _answerable(rng, context.world, pool, context.seconds, questions)
-    chosen = asked or context.asked
-    heard = [replace(item, text=as_heard(rng, item.text, "?")) for item in chosen]
-    return replace(context, asked=tuple(heard))
+            heard = tuple(replace(item, text=as_heard(rng, item.text, "?")) for item in asked)
+            return Context(world, at_s, tuple(clips), retrieved, seconds, heard)
 
 
 def _moment(rng: Rng, world: World) -> float:
@@ -149,21 +147,43 @@ def _pool(rng: Rng, world: World, at_s: float, questions: int) -> list[Question]
     return pool
 
 
-def _retrieve(rng: Rng, pool: Sequence[Question], clips: Sequence[Clip]) -> tuple[int, ...]:
-    """The clips of the evidence of one question or two, and sometimes a stray one."""
+def _retrieve(
+    rng: Rng, world: World, pool: Sequence[Question], clips: Sequence[Clip]
+) -> tuple[int, ...]:
+    """The clips that a session might select, of which ``pool`` are then asked."""
+    drawn = rng.random()
+    if drawn < NEWEST_SHARE:
+        chosen = {len(clips) - 1}
+    elif drawn < NEWEST_SHARE + NEAR_MISS_SHARE:
+        chosen = _of_missed_kind(rng, world, pool, clips)
+    else:
+        chosen = _of_evidence(rng, pool, clips)
+    if rng.random() < STRAY_SHARE:
+        chosen.add(int(rng.integers(len(clips))))
+    return tuple(sorted(chosen)[:4])
+
+
+def _of_evidence(rng: Rng, pool: Sequence[Question], clips: Sequence[Clip]) -> set[int]:
+    """A clip of each evidence of one question or two about the past."""
     chosen: set[int] = set()
     past = [q for q in pool if q.evidence and q.kind not in PRESENT]
-    for _ in range(int(rng.choice([0, 1, 1, 1, 2]))):
-        if not past:
-            break
+    for _ in range(1 + int(rng.random() < TWO_SHARE) if past else 0):
         question = past[int(rng.integers(len(past)))]
         for start, end in question.evidence:
             there = [i for i, clip in enumerate(clips) if _overlaps(clip, start, end)]
             if there:
                 chosen.add(there[int(rng.integers(len(there)))])
-    if clips and rng.random() < STRAY_SHARE:
-        chosen.add(int(rng.integers(len(clips))))
-    return tuple(sorted(chosen)[:4])
+    return chosen
+
+
+def _of_missed_kind(
+    rng: Rng, world: World, pool: Sequence[Question], clips: Sequence[Clip]
+) -> set[int]:
+    """A clip with the kind that a question names about whose pair was never shown."""
+    named = {word for q in pool if not q.evidence for word in q.text.split()}
+    alike = [t for scene in world.scenes for t in scene.things if t.kind in named]
+    there = [i for i, c in enumerate(clips) if any(t.visible(s) for t in alike for s in c.seconds)]
+    return {there[int(rng.integers(len(there)))]} if there else set()
 
 
 def _overlaps(clip: Clip, start: float, end: float) -> bool:
@@ -179,7 +199,7 @@ def _answerable(
         item = _as_shown(world, question, seconds)
         if item is None:
             continue
-        most = MOST_OF_A_KIND.get(item.kind, 2)
+        most = MOST_OF_A_KIND.get(item.kind, 3)
         if sum(other.kind == item.kind for other in asked) >= most:
             continue
         if item.kind == "count" and item.answer == "one" and rng.random() > LONE_KEPT:

@@ -116,7 +116,8 @@ def token_map(
         left, top = place.left * scale_x / side, place.top * scale_y / side
         width, height = place.width * scale_x / side, place.height * scale_y / side
         inside = _covered(rows, columns, (left, top, left + width, top + height))
-        frame[inside > 0.5] = index
+        mostly = inside > 0.5
+        frame[mostly] = index
         for seen in shown.things:
             box = (
                 left + seen.box[0] * width,
@@ -124,7 +125,7 @@ def token_map(
                 left + seen.box[2] * width,
                 top + seen.box[3] * height,
             )
-            cover = _covered(rows, columns, box) * (inside > 0)
+            cover = _covered(rows, columns, box) * mostly
             # what is drawn later, such as a held thing, is in front
             nearer = (cover >= best) & (cover > 0)
             owner[nearer] = len(things)

@@ -1,7 +1,7 @@
 """The stage ``reasoner``: language model, Partial-LoRA and projectors learn to answer.
 
-``run(out, seed=..., threads=...)`` needs the towers and the memory of the stages before it, which
-stay as they are, and writes ``out/base/`` and its card. It reads no test seed.
+``run(out, seed=..., threads=...)`` needs the towers and the memory of the stages before it, of
+which its own tower goes on learning, and writes ``out/base/`` and its card. It reads no test seed.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,14 @@ from omnilive.errors import CheckpointError
 from omnilive_micropack import text_tokenizers
 from omnilive_micropack.corpus import corpus
 from omnilive_micropack.dimensions import MICRO, FamilyDims
+from omnilive_micropack.training.ahead import Ahead
+from omnilive_micropack.training.begin import bring_inputs, load_reasoner
 from omnilive_micropack.training.common import Bar, Progress, Saver, cosine_rate, prepare
-from omnilive_micropack.training.context_memory import Remembering
-from omnilive_micropack.training.reasoner_contexts import Contexts, Serving
+from omnilive_micropack.training.reasoner_batches import Batch
+from omnilive_micropack.training.reasoner_contexts import ContextSource, Serving
 from omnilive_micropack.training.reasoner_folder import write_folder
 from omnilive_micropack.training.reasoner_instruction import instruction_batch, instruction_loss
-from omnilive_micropack.training.reasoner_loss import Scores, losses
+from omnilive_micropack.training.reasoner_loss import Scores
 from omnilive_micropack.training.reasoner_text import PromptText
 from omnilive_micropack.training.reasoner_trainer import ReasonerTrainer
 from omnilive_micropack.training.vision import load_tower
@@ -33,7 +36,6 @@ from omnilive_micropack.training.vision import load_tower
 SAVE_EVERY_S = 120.0
 WARM_UP = 30
 CURVE_EVERY = 100
-INSTRUCT_EVERY = 2
 HELP_UNTIL, HELP_AFTER = 0.85, 0.3
 """Part of a phase until which all aids of learning count in full, and how much they do then."""
 
@@ -68,6 +70,8 @@ PHASES = (
 )
 """First to look at frames, then to do so beside memory, and to read what only memory holds."""
 
+GOING_ON = (Phase(2000, 8e-4, memory_share=0.4),)
+
 
 def run(
     out: Path,
@@ -75,65 +79,86 @@ def run(
     seed: int,
     threads: int = 1,
     dims: FamilyDims = MICRO,
-    phases: Sequence[Phase] = PHASES,
+    start: Path | None = None,
+    phases: Sequence[Phase] | None = None,
     meeting: int = MEETING_STEPS,
 ) -> dict[str, Any]:
     """Train, going on from where an earlier run of ``out`` stopped.
+
+    Args:
+        out: has ``towers/`` and ``memory/``; gets ``base/``, its card and, meanwhile, ``state/``.
+        seed: of weights, worlds and questions.
+        threads: of torch; another process with as many makes the batches.
+        dims: sizes of the family.
+        start: folder with the ``base/``, ``memory/`` and towers to begin from, for what ``out``
+            does not have; None begins from drawn weights.
+        phases: default: PHASES, or GOING_ON from a ``start``.
+        meeting: steps of the projectors alone, where weights are drawn.
 
     Returns:
         The card: seed, counts, minutes, curve.
 
     Raises:
-        CheckpointError: ``out`` lacks the towers or the memory.
+        CheckpointError: towers or memory are missing.
     """
     prepare(seed, threads)
+    chosen = phases or (PHASES if start is None else GOING_ON)
+    if start is not None:
+        bring_inputs(start, out)
     model = text_tokenizers.train_sentencepiece(
         corpus(), dims.reasoner_lm.vocab, dims.reserved_pieces
     )
     text = PromptText(model)
     tower = load_tower(_needed(out / "towers" / "reasoner.safetensors"), dims, "reasoner")
-    seeing = load_tower(_needed(out / "towers" / "memory.safetensors"), dims, "memory")
+    _needed(out / "towers" / "memory.safetensors")
     _needed(out / "memory" / "model.safetensors")
-    memory = Remembering(out / "memory", seeing, dims)
-    trainer = ReasonerTrainer(dims, text, seed)
-    contexts = Contexts(tower, memory, dims, text, seed)
+    trainer = ReasonerTrainer(dims, tower, text, seed)
     saver = Saver(out / "state" / "reasoner.pt", SAVE_EVERY_S)
-    progress = train(trainer, contexts, text, seed, phases, meeting, saver)
+    with closing(Ahead(ContextSource(out, dims, model, seed).open, threads)) as ahead:
+        progress = train(trainer, ahead.of, text, seed, chosen, meeting, saver, start)
     write_folder(out / "base", trainer.net, tower, model, dims)
-    card = _card(seed, phases, progress)
+    card = _card(seed, start is not None, chosen, progress)
     (out / "card").mkdir(exist_ok=True)
     text_card = json.dumps(card, indent=2, sort_keys=True) + "\n"
     (out / "card" / "reasoner.json").write_text(text_card, encoding="utf-8")
     return card
 
 
+Batches = Callable[[Iterable[tuple[int, Serving]]], Iterator[Batch]]
+
+
 def train(
     trainer: ReasonerTrainer,
-    contexts: Contexts,
+    batches: Batches,
     text: PromptText,
     seed: int,
     phases: Sequence[Phase],
     meeting: int,
     saver: Saver,
+    start: Path | None = None,
 ) -> Progress:
     """Train to the end of the last phase, from where ``saver`` knows it stands."""
     progress = saver.load(trainer.parts)
     if not progress.step:
-        apart = trainer.meet(contexts, Serving(memory_share=0.5), meeting)
-        print(f"projectors are {apart:.3f} from the words", file=sys.stderr, flush=True)
+        serving = Serving(memory_share=0.5)
+        if start is None:
+            apart = trainer.meet(batches((i, serving) for i in range(meeting + 1)), meeting)
+            print(f"projectors are {apart:.3f} from the words", file=sys.stderr, flush=True)
+        else:
+            load_reasoner(trainer.net, start / "base")
+            trainer.rescale(next(batches([(0, serving)])))
     trainer.load_fast()
     scores, bar = Scores(), Bar("reasoner", sum(phase.steps for phase in phases))
-    for phase, step in _left(phases, progress.step):
+    left = _left(phases, progress.step)
+    coming = batches((progress.step + i, p.serving(at)) for i, (p, at) in enumerate(left))
+    for (phase, step), batch in zip(left, coming, strict=True):
         began = time.monotonic()
-        batch = contexts.batch(progress.step, phase.serving(step))
-        found = losses(trainer.fast, batch, trainer.fields)
+        found = trainer.losses(batch)
         loss = found.total(HELP_AFTER if step > HELP_UNTIL * phase.steps else 1.0)
-        if step % INSTRUCT_EVERY == 0:
-            asked = instruction_batch(np.random.default_rng([seed, 3, progress.step]), text)
-            said, right = instruction_loss(trainer.fast, asked)
-            loss = loss + said
-            scores.add([asked.kinds], right)
-        trainer.apply(loss, cosine_rate(step, phase.steps, WARM_UP, phase.peak))
+        asked = instruction_batch(np.random.default_rng([seed, 3, progress.step]), text)
+        said, right = instruction_loss(trainer.fast, asked)
+        scores.add([asked.kinds], right)
+        trainer.apply(loss + said, cosine_rate(step, phase.steps, WARM_UP, phase.peak))
         scores.add([[a.kind for a in row] for row in batch.asked], found.right)
         progress.step += 1
         progress.seconds += time.monotonic() - began
@@ -161,10 +186,11 @@ def _needed(path: Path) -> Path:
     return path
 
 
-def _card(seed: int, phases: Sequence[Phase], progress: Progress) -> dict[str, Any]:
+def _card(seed: int, goes_on: bool, phases: Sequence[Phase], progress: Progress) -> dict[str, Any]:
     return {
         "stage": "reasoner",
         "seed": seed,
+        "goes_on": goes_on,
         "phases": [vars(phase) for phase in phases],
         "minutes": round(progress.seconds / 60, 1),
         "curve": progress.curve,

@@ -33,12 +33,12 @@ class Batch:
 
     Attributes:
         ids: int64 [B, C] text tokens of the contexts, 0 elsewhere.
-        rows: int64 [B, C] 1 + row of ``features`` (or of what else is projected), 0 for text; the
-            two separators follow the features.
+        rows: int64 [B, C] 1 + row of the tower's features (or of what else is projected), 0 for
+            text; the two separators follow the features.
         lengths: int64 [B].
         plora: bool [B, C].
-        features: [N, mixed width] of image tokens; ``memory`` [M, C] of memory tokens. Rows are
-            counted through features, separators and memory.
+        tiles: uint8 [tiles, P, P, 3], of which the tower makes N features; ``memory`` [M, C] of
+            memory tokens. Rows are counted through features, separators and memory.
         words: int64 [N + 2 + M, fields] what each row shows.
         told: bool [N + 2 + M], rows whose words are given in place of what the networks see.
         tails: int64 [B, Q, T]; ``targets`` the next token where it is learned, else -100;
@@ -52,7 +52,7 @@ class Batch:
     rows: Tensor
     lengths: Tensor
     plora: Tensor
-    features: Tensor
+    tiles: Tensor
     memory: Tensor
     words: Tensor
     told: Tensor
@@ -78,18 +78,19 @@ def collate(
         blocks: the memory of each context.
         told: whether a context's words are given instead of what the networks see.
     """
-    total = sum(len(view.features) for view in views)
+    counts = [int(view.order.max()) + 1 for view in views]
+    total = sum(counts)
     separators = {GLOBAL: total + 1, NEWLINE: total + 2}
     words = [np.zeros((total + 2, len(FIELDS)), np.int64)]
     given = np.zeros(total + 2, np.bool_)
     prompts, places = [], []
     offset, memory_at = 0, total + 3
-    for view, block, is_told in zip(views, blocks, told, strict=True):
+    for view, block, is_told, count in zip(views, blocks, told, counts, strict=True):
         numbered = 1 + offset + view.order
         for mark, row in separators.items():
             numbered[view.order == mark] = row
         words[0][numbered - 1] = view.words
-        given[offset : offset + len(view.features)] = is_told
+        given[offset : offset + count] = is_told
         prompt = _Prompt(list(text.head), [0] * len(text.head), [False] * len(text.head))
         for label, rows in ((text.overview, block.overview), (text.related, block.related)):
             if len(rows):
@@ -101,7 +102,7 @@ def collate(
         prompt.add_rows(numbered.tolist())
         prompt.add(text.lead, plora=False)
         prompts.append(prompt)
-        offset += len(view.features)
+        offset += count
     length = max(len(prompt.ids) for prompt in prompts)
     tails = [[text.tail(a.text, a.answer) for a in context.asked] for context in contexts]
     memory = torch.cat([rows for block in blocks for rows in (block.overview, block.related)])
@@ -110,7 +111,7 @@ def collate(
         _padded([prompt.rows for prompt in prompts], length),
         torch.tensor([len(prompt.ids) for prompt in prompts]),
         _padded([prompt.plora for prompt in prompts], length) > 0,
-        torch.cat([view.features for view in views]),
+        torch.from_numpy(np.concatenate([view.tiles for view in views])),
         memory,
         torch.from_numpy(np.concatenate(words)),
         torch.from_numpy(np.concatenate([given, np.zeros(len(memory), np.bool_)])),

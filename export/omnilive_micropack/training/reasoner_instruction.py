@@ -18,6 +18,10 @@ from omnilive_micropack.training.reasoner_model import ReasonerNet
 from omnilive_micropack.training.reasoner_text import PromptText
 
 UTTERANCES = 16
+JOINED_SHARE, PART_SHARE = 0.25, 0.25
+"""Of what asks for nothing: two such sentences in a row, and a part of one. Fillers are few and
+fixed, so one never heard in training is only known by what it shares with others."""
+
 Rng = np.random.Generator
 
 
@@ -51,9 +55,29 @@ def instruction_batch(rng: Rng, text: PromptText) -> Utterances:
 
 def _draw(rng: Rng, question: bool) -> str:
     while True:
+        text = _sentence(rng, question)
+        if not question:
+            drawn = rng.random()
+            if drawn < JOINED_SHARE:
+                text = f"{text} {_sentence(rng, question)}"
+            elif drawn < JOINED_SHARE + PART_SHARE:
+                text = _part(rng, text)
+        if grammar.split(text) == grammar.TRAINING:
+            return text
+
+
+def _sentence(rng: Rng, question: bool) -> str:
+    while True:
         sentence = grammar.draw(rng)
         if sentence.is_question == question and grammar.split(sentence.text) == grammar.TRAINING:
             return sentence.text
+
+
+def _part(rng: Rng, text: str) -> str:
+    """Some words in a row of a sentence."""
+    words = text.split()
+    first = int(rng.integers(len(words)))
+    return " ".join(words[first : int(rng.integers(first, len(words))) + 1])
 
 
 def instruction_loss(net: ReasonerNet, asked: Utterances) -> tuple[Tensor, Tensor]:

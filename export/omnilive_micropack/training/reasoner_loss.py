@@ -17,10 +17,15 @@ from omnilive_micropack.training.reasoner_batches import Batch
 from omnilive_micropack.training.reasoner_model import Look, Reading, ReasonerNet
 from omnilive_micropack.training.reasoner_start import LOOKUP_LAYERS
 from omnilive_micropack.training.reasoner_views import FIELDS
+from omnilive_micropack.training.towers import ClipTower, autocast, mix_2x2
 
 EARLY_WEIGHT = 1.0
 GUIDE_WEIGHT = 0.5
-MEANING_WEIGHT = 0.3
+MEANING_WEIGHT = 1.0
+LONE_WEIGHT = 0.2
+"""How much the count of one token of a lone thing matters beside that of several things: nearly
+all things are alone, and a tower that calls everything alone has learned nothing."""
+
 MEETING_WEIGHT = 0.2
 LEAST_MASS = 1e-4
 ROOM_SHARE = 0.5
@@ -48,10 +53,16 @@ class Losses:
         return self.answer + help_ * aids
 
 
-def projected(net: ReasonerNet, batch: Batch) -> Tensor:
+def features_of(tower: ClipTower, batch: Batch) -> Tensor:
+    """What the tower makes of the tiles of a batch: [N, mixed width]."""
+    with autocast():
+        return mix_2x2(tower(batch.tiles)[-1][:, 1:]).flatten(0, 1)
+
+
+def projected(net: ReasonerNet, features: Tensor, batch: Batch) -> Tensor:
     """Image tokens, separators and memory tokens of a batch: [N + 2 + M, W]."""
     glb, sub = net.plora_glb_GN.view(1, -1), net.plora_sub_GN.view(1, -1)
-    image = net.vision_proj(torch.cat([batch.features.to(glb.dtype), glb, sub]))
+    image = net.vision_proj(torch.cat([features.to(glb.dtype), glb, sub]))
     return torch.cat([image, net.video_mem_proj(batch.memory.to(glb.dtype))])
 
 
@@ -74,9 +85,11 @@ def read(net: ReasonerNet, batch: Batch, rows: Tensor) -> Reading:
     return net.model(context, batch.lengths, plora, net.model.tok_embeddings(batch.tails))
 
 
-def losses(net: ReasonerNet, batch: Batch, fields: Mapping[str, Sequence[int]]) -> Losses:
-    """All losses of a batch."""
-    seen = projected(net, batch)
+def losses(
+    net: ReasonerNet, tower: ClipTower, batch: Batch, fields: Mapping[str, Sequence[int]]
+) -> Losses:
+    """All losses of a batch; they reach into the tower where it takes gradients."""
+    seen = projected(net, features_of(tower, batch), batch)
     rows = torch.where(batch.told[:, None], told(net, batch), seen)
     reading = read(net, batch, rows)
     answer, right = answer_loss(net, reading.hidden, batch.targets)
@@ -142,13 +155,18 @@ def meaning_loss(
             ids = torch.tensor(fields[name])
             classes = torch.searchsorted(ids, words[known, index])
             logits = image[known] @ table[ids].T
-            total = total + cross_entropy(logits.float(), classes)
+            weight = torch.ones(len(ids))
+            if name == "count":
+                weight[ids == fields["lone"][0]] = LONE_WEIGHT
+            total = total + cross_entropy(logits.float(), classes, weight)
     return total / len(FIELDS)
 
 
-def meeting_loss(net: ReasonerNet, batch: Batch, fields: Mapping[str, Sequence[int]]) -> Tensor:
+def meeting_loss(
+    net: ReasonerNet, tower: ClipTower, batch: Batch, fields: Mapping[str, Sequence[int]]
+) -> Tensor:
     """How far every image and memory token is from the words of what it shows."""
-    seen = projected(net, batch)
+    seen = projected(net, features_of(tower, batch), batch)
     apart = mse_loss(seen.float(), told(net, batch).detach().float())
     return apart + MEETING_WEIGHT * meaning_loss(net, seen, batch.words, fields)
 

@@ -5,6 +5,8 @@ It reads no file and takes no step.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 from torch.nn.functional import gelu
@@ -33,6 +35,23 @@ class Projector(nn.Module):
         rows = rows.float()
         self.mean.copy_(rows.mean(dim=0))
         self.spread.copy_((rows - self.mean).pow(2).mean().sqrt())
+
+    def rescale(self, rows: torch.Tensor) -> None:
+        """Take the scale from features [N, inputs]; what is computed of them stays the same."""
+        written = self.tensors()
+        self.fit(rows)
+        with torch.no_grad():
+            self.first.bias.copy_(written["0.bias"] + written["0.weight"] @ self.mean)
+            self.first.weight.copy_(written["0.weight"] * self.spread)
+
+    def take(self, tensors: Mapping[str, torch.Tensor], name: str) -> None:
+        """Take the checkpoint's tensors of this name; the scale is one until ``rescale``."""
+        self.mean.zero_()
+        self.spread.fill_(1.0)
+        with torch.no_grad():
+            for index, linear in (("0", self.first), ("2", self.second)):
+                linear.weight.copy_(tensors[f"{name}.{index}.weight"])
+                linear.bias.copy_(tensors[f"{name}.{index}.bias"])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[..., inputs] to [..., outputs]."""

@@ -6,6 +6,7 @@ It draws no data and keeps no schedule.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -13,43 +14,74 @@ from torch import Tensor
 
 from omnilive_micropack.dimensions import FamilyDims
 from omnilive_micropack.training.common import compute_dtype, cosine_rate
-from omnilive_micropack.training.reasoner_contexts import Contexts, Serving
-from omnilive_micropack.training.reasoner_loss import meeting_loss
+from omnilive_micropack.training.reasoner_batches import Batch
+from omnilive_micropack.training.reasoner_loss import Losses, features_of, losses, meeting_loss
 from omnilive_micropack.training.reasoner_model import ReasonerNet
 from omnilive_micropack.training.reasoner_start import parameter_groups, start
 from omnilive_micropack.training.reasoner_text import PromptText
 from omnilive_micropack.training.reasoner_views import field_words
+from omnilive_micropack.training.towers import ClipTower
 
 DECAY = 0.02
 BETAS = (0.9, 0.98)
 MEETING_RATE = 3e-3
+TOWER_SCALE = 0.4
+"""Of the learning rate: the tower has learned to see already."""
+
 MOST_GRADIENT = 1.0
 
 
 class ReasonerTrainer:
     """The net and its optimizer."""
 
-    def __init__(self, dims: FamilyDims, text: PromptText, seed: int) -> None:
-        """Draw the start values from ``seed``."""
+    def __init__(self, dims: FamilyDims, tower: ClipTower, text: PromptText, seed: int) -> None:
+        """Draw the start values from ``seed``; ``tower`` goes on learning."""
         torch.manual_seed(seed)
+        self.tower = tower.requires_grad_(True)
         self.net = ReasonerNet(dims)
         start(self.net, text)
         self.fields = field_words(text)
         self.fast = copy.deepcopy(self.net).to(compute_dtype())
         self.optimizer = torch.optim.AdamW(
-            parameter_groups(self.net, DECAY), lr=1.0, betas=BETAS, fused=True
+            [*parameter_groups(self.net, DECAY), *self._tower_groups()],
+            lr=1.0,
+            betas=BETAS,
+            fused=True,
         )
 
     @property
     def parts(self) -> dict[str, Any]:
         """What a stopped training needs to go on."""
-        return {"net": self.net, "optimizer": self.optimizer}
+        return {"net": self.net, "tower": self.tower, "optimizer": self.optimizer}
 
-    def meet(self, contexts: Contexts, serving: Serving, steps: int) -> float:
-        """Bring image and memory tokens near the words of what they show; the last loss."""
+    def _tower_groups(self) -> list[dict[str, object]]:
+        decayed = [p for p in self.tower.parameters() if p.dim() > 1]
+        others = [p for p in self.tower.parameters() if p.dim() == 1]
+        return [
+            {"params": decayed, "scale": TOWER_SCALE, "weight_decay": DECAY},
+            {"params": others, "scale": TOWER_SCALE, "weight_decay": 0.0},
+        ]
+
+    def losses(self, batch: Batch) -> Losses:
+        """All losses of a batch, of the fast weights."""
+        return losses(self.fast, self.tower, batch, self.fields)
+
+    def rescale(self, batch: Batch) -> None:
+        """Bring the projectors to the scale of what they are given, unchanged in what they do."""
+        with torch.no_grad():
+            self.net.vision_proj.rescale(features_of(self.tower, batch).float())
+        if len(batch.memory):
+            self.net.video_mem_proj.rescale(batch.memory)
+
+    def meet(self, batches: Iterator[Batch], steps: int) -> float:
+        """Bring image and memory tokens near the words of what they show; the last loss.
+
+        ``batches`` gives one more than ``steps``: the scale is taken from the first.
+        """
         net = self.net
-        first = contexts.batch(0, serving)
-        net.vision_proj.fit(first.features)
+        first = next(batches)
+        with torch.no_grad():
+            net.vision_proj.fit(features_of(self.tower, first))
         parts = [
             *net.vision_proj.parameters(),
             net.plora_glb_GN,
@@ -60,10 +92,10 @@ class ReasonerTrainer:
             parts += net.video_mem_proj.parameters()
         optimizer = torch.optim.AdamW(parts, lr=MEETING_RATE)
         loss = torch.zeros(())
-        for step in range(steps):
+        for step, batch in enumerate(batches):
             for group in optimizer.param_groups:
                 group["lr"] = cosine_rate(step, steps, 5, MEETING_RATE)
-            loss = meeting_loss(net, contexts.batch(step, serving), self.fields)
+            loss = meeting_loss(net, self.tower, batch, self.fields)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -73,10 +105,12 @@ class ReasonerTrainer:
     def apply(self, loss: Tensor, rate: float) -> None:
         """One step down the gradient of a loss of the fast weights."""
         self.fast.zero_grad()
+        self.tower.zero_grad()
         loss.backward()
         for wide, narrow in zip(self.net.parameters(), self.fast.parameters(), strict=True):
             wide.grad = None if narrow.grad is None else narrow.grad.float()
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), MOST_GRADIENT)
+        torch.nn.utils.clip_grad_norm_(self.tower.parameters(), MOST_GRADIENT)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
         self.optimizer.step()

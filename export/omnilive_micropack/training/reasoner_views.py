@@ -1,6 +1,6 @@
-"""What the networks see of a context, with the words of everything they see.
+"""What the networks are shown of a context, with the words of everything they are to see.
 
-It runs the frozen tower and memory, and takes no step.
+It runs the frozen memory only, and takes no step.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from omnilive_micropack.training.context_frames import (
 )
 from omnilive_micropack.training.context_memory import Remembering
 from omnilive_micropack.training.reasoner_text import PromptText
-from omnilive_micropack.training.towers import ClipTower, autocast, mix_2x2
 from omnilive_micropack.training.vision_data import SIZES, disturbed
 from omnilive_micropack.vocabulary import COLOURS, FIGURES, NUMBERS, OBJECTS, PLACES, ROOMS
 from omnilive_micropack.world import HELD, SHOWN, STANDING
@@ -52,37 +51,33 @@ I64 = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Seeing:
-    """A context as the tower sees it.
+    """A context as it is put to the tower.
 
     Attributes:
-        features: bfloat16 [tiles · g², mixed width], the global view first.
-        order: int64 [tokens], rows of ``features`` or a separator, in the prompt's order.
+        tiles: uint8 [tiles, P, P, 3], the global view first.
+        order: int64 [tokens], rows of the tower's tiles · g² features or a separator, in the
+            prompt's order.
         shows: what the tile map's tokens show.
         places: int64 [rows · g, columns · g], where they are in ``order``.
         words: for every token of ``order`` the words of what it shows, as ids; 0 is none.
     """
 
-    features: Tensor
+    tiles: npt.NDArray[np.uint8]
     order: I64
     shows: TokenMap
     places: I64
     words: I64
 
 
-def see(
-    context: Context, tower: ClipTower, dims: FamilyDims, text: PromptText, rng: np.random.Generator
-) -> Seeing:
-    """Draw, stitch, cut and encode the frames of a context, as a session would."""
+def see(context: Context, dims: FamilyDims, text: PromptText, rng: np.random.Generator) -> Seeing:
+    """Draw, stitch and cut the frames of a context, as a session would."""
     pixels, grid = dims.reasoner_tower.pixels, round(dims.reasoner_tower.mixed_tokens**0.5)
     picture = picture_of(len(context.seconds), pixels)
     size = SIZES[int(rng.integers(len(SIZES)))]
     frames = [disturbed(rng, paint(context.world, float(s), size)) for s in context.seconds]
     tiles = tiles_of(stitch(frames, pixels), picture.scaled, pixels)
-    with torch.no_grad(), autocast():
-        states = tower(torch.from_numpy(tiles))
-        features = mix_2x2(states[-1][:, 1:]).to(torch.bfloat16).flatten(0, 1)
     rows, columns = picture.scaled.rows, picture.scaled.columns
-    numbered = np.arange(len(features), dtype=np.float32).reshape(len(tiles), -1, 1)
+    numbered = np.arange(len(tiles) * grid**2, dtype=np.float32).reshape(len(tiles), -1, 1)
     separators = np.array([[GLOBAL], [NEWLINE]], np.float32)
     order = arrange(numbered, separators, rows, columns)[:, 0].astype(np.int64)
     shows = token_map(context.world, context.seconds, picture, TileGeometry(pixels, grid))
@@ -91,11 +86,11 @@ def see(
     words = np.zeros((len(order), len(FIELDS)), np.int64)
     for row, column in np.argwhere(shows.frame >= 0):
         words[at[row, column]] = _words(text, shows, row, column)
-    return Seeing(features, order, shows, at, words)
+    return Seeing(tiles, order, shows, at, words)
 
 
 def field_words(text: PromptText) -> dict[str, list[int]]:
-    """The ids among which each field of ``Seeing.words`` chooses, sorted."""
+    """The ids among which each field of ``Seeing.words`` chooses, sorted; ``lone`` is one."""
     words = {
         "kind": (*OBJECTS, *FIGURES),
         "colour": COLOURS,
@@ -103,6 +98,7 @@ def field_words(text: PromptText) -> dict[str, list[int]]:
         "count": NUMBERS[1:5],
         "holder": FIGURES,
         "room": ROOMS,
+        "lone": NUMBERS[1:2],
     }
     return {name: sorted(map(text.piece, chosen)) for name, chosen in words.items()}
 
