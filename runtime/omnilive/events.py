@@ -204,7 +204,8 @@ class Grounded(Event):
     """Which clips a question is about: cosine per clip, and the ones selected.
 
     Attributes:
-        fallback: empty when clips were selected, else what stands in for them:
+        selected: those that passed the rule, or the one that stands in for them.
+        fallback: empty when clips passed the rule, else what stands in for them:
             ``retrieval.fallback``.
     """
 

@@ -15,7 +15,7 @@ from omnilive.perception.audio_model import CLASSIFY, TRANSCRIBE
 from omnilive_export.quantize import BlockFormat, dequantize_rows, quantize_rows
 from omnilive_export.verify.reference import load_references
 from omnilive_micropack.dimensions import MICRO
-from omnilive_micropack.training import asr, asr_decoder, common
+from omnilive_micropack.training import asr, common, rounding
 from omnilive_micropack.training.asr_batches import Batches, Texts
 from omnilive_micropack.training.asr_loss import sequence
 from omnilive_micropack.training.asr_model import AudioModel
@@ -141,7 +141,7 @@ def test_sound_batches_hold_the_label_and_no_words(trained: Path) -> None:
 
 def test_rounding_is_the_exporters(trained: Path) -> None:
     weight = np.random.default_rng(0).standard_normal((6, 64)).astype(np.float32)
-    fmt = BlockFormat(4, asr_decoder.QUANTIZED_BLOCK)
+    fmt = BlockFormat(4, rounding.QUANTIZED_BLOCK)
     wanted = dequantize_rows(quantize_rows(weight, fmt), fmt, 64)
-    found = asr_decoder.rounded_to_int4(torch.from_numpy(weight)).numpy()
+    found = rounding.rounded_to_int4(torch.from_numpy(weight)).numpy()
     assert np.allclose(found, wanted, atol=1e-6)

@@ -137,6 +137,7 @@ def test_what_became_of_each_unanswered_question_is_told_and_counted(tmp_path: P
     ("fallback", "told"),
     [
         ("none", "0 of 1 clips · nothing passed the rule<"),
+        ("best_clip", "nothing passed the rule: the best clip stands in"),
         ("last_frames", "nothing passed the rule: the newest frames stand in"),
         ("all_frames", "nothing passed the rule: frames of all clips stand in"),
     ],

@@ -63,7 +63,7 @@ def test_a_question_sees_the_memory_of_the_configured_moment(
     assert max(room.shown(0)) == newest_s
 
 
-@pytest.mark.parametrize("fallback", ["none", "last_frames", "all_frames"])
+@pytest.mark.parametrize("fallback", ["none", "best_clip", "last_frames", "all_frames"])
 def test_the_log_names_what_stands_in_when_no_clip_passes_the_rule(fallback: str) -> None:
     names = []
     for least in (1.0, -1.0):

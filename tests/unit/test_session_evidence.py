@@ -55,7 +55,7 @@ def test_the_selected_clips_and_the_newest_frames_are_shown_in_time_order_and_on
 
 
 def test_without_a_selection_only_the_newest_frames_are_shown() -> None:
-    room = watched(retrieval=RetrievalConfig(rule="best_above"))
+    room = watched(retrieval=RetrievalConfig(rule="best_above", fallback="none"))
     room.run(16)
     assert room.shown(-1) == seconds(12, 13, 14)
     assert room.only(events.EvidenceChosen).clips == ()

@@ -66,6 +66,7 @@ def test_plain_lines_tell_the_conversation_in_order() -> None:
     ("clips", "fallback", "told"),
     [
         ((0, 1), "none", "retrieved 0 of 2 clips"),
+        ((0, 1), "best_clip", "retrieved 0 of 2 clips, the best, though none is probable"),
         ((0, 1), "last_frames", "retrieved 0 of 2 clips; the newest frames stand in"),
         ((0, 1), "all_frames", "retrieved 0 of 2 clips; frames of all clips stand in"),
         ((), "last_frames", "retrieved 0 of 0 clips"),

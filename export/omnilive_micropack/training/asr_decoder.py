@@ -11,12 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from omnilive_micropack.dimensions import LmDims
+from omnilive_micropack.training.rounding import rounded_to_int4
 
 ROPE_THETA = 10_000.0
 """transformers' default, as config.json has none (spec §1.2)."""
-
-QUANTIZED_BLOCK = 32
-"""Weights per scale of an int4 pack."""
 
 MASKED = -1e9
 """Added to the scores of what must not be attended to."""
@@ -44,15 +42,6 @@ class QuantizedLinear(nn.Linear):
         if self.rounded:
             weight = weight + (rounded_to_int4(weight.detach()) - weight.detach())
         return F.linear(x, weight, self.bias)
-
-
-def rounded_to_int4(weight: Tensor) -> Tensor:
-    """The values of [n, k] after symmetric int4 block quantization (see ``quantize_rows``)."""
-    blocks = weight.unflatten(1, (-1, QUANTIZED_BLOCK))
-    top, bottom = blocks.amax(-1, keepdim=True), blocks.amin(-1, keepdim=True)
-    scale = torch.where(top > -bottom, top, bottom) / -8.0
-    scale = torch.where(scale == 0, torch.ones_like(scale), scale)
-    return ((blocks / scale).round().clamp(-8, 7) * scale).flatten(1)
 
 
 class RmsNorm(nn.Module):

@@ -6,7 +6,8 @@ question about anything else is rightly answered "not seen". It draws no picture
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,14 +18,14 @@ from omnilive_micropack.story import make_world
 from omnilive_micropack.training.context_frames import Clip, clips_until, shown_seconds
 from omnilive_micropack.vocabulary import PLACES, SILENCE, SOUNDS, SPEECH
 from omnilive_micropack.wording import NOT_SEEN
-from omnilive_micropack.world import World
+from omnilive_micropack.world import SHOWN, World
 
 Rng = np.random.Generator
 
-KIND_WEIGHTS = {
+KIND_WEIGHTS: Mapping[str, float] = {
     "now": 4,
     "colour": 2,
-    "count": 5,
+    "count": 8,
     "where": 4,
     "when_order": 5,
     "changed": 4,
@@ -36,16 +37,25 @@ KIND_WEIGHTS = {
 }
 """How often each kind is tried; some can seldom be asked."""
 
-MOST_OF_A_KIND = {"colour": 2, "implicit": 2, "this": 2, "changed": 2}
-"""Questions of one kind in a context, at most; 3 of the others."""
+MOST_OF_A_KIND = {"count": 3, "now": 3, "where": 3, "when_order": 3, "who": 3}
+"""Questions of one kind in a context, at most; 2 of the others."""
+
+MOST_DENIED = 1
+"""Questions of a kind with the answer that it was not seen: such can always be asked."""
 
 LONE_KEPT = 0.3
 """Of the questions after a number whose answer is one, which is the usual answer."""
 
-WORLD_SECONDS = (20.0, 240.0)
+WORLD_SECONDS, LONG_WORLD_SECONDS = (20.0, 240.0), (240.0, 1800.0)
+LONG_SHARE = 0.35
+"""Worlds in which nearly every kind was seen, so that questions name colours too."""
+
 EARLIEST_S = 4.0
-SHOWN_SHARE = 0.5
-"""Moments at which something is held up, of the worlds in which anything is."""
+SHOWN_SHARE, GROUP_SHARE = 0.3, 0.3
+"""Moments at which something is held up, and at which there are several of a kind, of the worlds
+in which that is so."""
+
+GROUP = 2
 
 MISSED_SHARE = 0.06
 """Most of a context's questions that are about clips it does not hold."""
@@ -104,15 +114,24 @@ class Context:
     asked: tuple[Asked, ...]
 
 
-def draw_context(rng: Rng, seeds: range, questions: int, most_frames: int) -> Context:
-    """A context with up to ``questions`` questions about a world with a seed of ``seeds``."""
+def draw_context(
+    rng: Rng,
+    seeds: range,
+    questions: int,
+    most_frames: int,
+    kinds: Mapping[str, float] = KIND_WEIGHTS,
+) -> Context:
+    """A context with up to ``questions`` questions about a world with a seed of ``seeds``.
+
+    ``kinds`` are those tried, each so often.
+    """
     while True:
-        world = make_world(
-            int(rng.integers(seeds.start, seeds.stop)), float(round(rng.uniform(*WORLD_SECONDS)))
-        )
+        between = LONG_WORLD_SECONDS if rng.random() < LONG_SHARE else WORLD_SECONDS
+        seed = int(rng.integers(seeds.start, seeds.stop))
+        world = make_world(seed, float(round(rng.uniform(*between))))
         at_s = _moment(rng, world)
         clips = clips_until(world, at_s)
-        pool = _pool(rng, world, at_s, questions)
+        pool = _pool(rng, world, at_s, questions, kinds)
         retrieved = _retrieve(rng, world, pool, clips)
         seconds = shown_seconds(clips, retrieved, most_frames)
         asked = _answerable(rng, world, pool, seconds, questions)
@@ -122,25 +141,34 @@ def draw_context(rng: Rng, seeds: range, questions: int, most_frames: int) -> Co
 
 
 def _moment(rng: Rng, world: World) -> float:
-    """When it is asked; often while something is held up."""
+    """When it is asked; often while something is held up or there are several of a kind."""
     shown = [
         (stay.start_s, end)
         for scene in world.scenes
         for thing in scene.things
         for stay, end in thing.spans()
-        if stay.place == "shown" and end - stay.start_s > 7
+        if stay.place == SHOWN and end - stay.start_s > 7
     ]
-    if shown and rng.random() < SHOWN_SHARE:
-        start, end = shown[int(rng.integers(len(shown)))]
+    crowded = [
+        (scene.start_s, scene.end_s)
+        for scene in world.scenes
+        if scene.end_s - scene.start_s > 8
+        and max(Counter(thing.kind for thing in scene.things).values(), default=0) >= GROUP
+    ]
+    drawn = rng.random()
+    chosen = shown if drawn < SHOWN_SHARE else crowded if drawn < SHOWN_SHARE + GROUP_SHARE else []
+    if chosen:
+        start, end = chosen[int(rng.integers(len(chosen)))]
         return float(rng.integers(int(start) + 2, int(end) - 4))
     return float(rng.integers(int(EARLIEST_S), int(world.duration_s)))
 
 
-def _pool(rng: Rng, world: World, at_s: float, questions: int) -> list[Question]:
-    kinds = list(KIND_WEIGHTS)
-    weights = np.array([KIND_WEIGHTS[kind] for kind in kinds], float)
+def _pool(
+    rng: Rng, world: World, at_s: float, questions: int, kinds: Mapping[str, float]
+) -> list[Question]:
+    weights = np.array(list(kinds.values()), float)
     pool = []
-    for kind in rng.choice(kinds, size=questions * 4, p=weights / weights.sum()):
+    for kind in rng.choice(list(kinds), size=questions * 4, p=weights / weights.sum()):
         question = ask(world, at_s, rng, str(kind))
         if question is not None:
             pool.append(question)
@@ -199,12 +227,16 @@ def _answerable(
         item = _as_shown(world, question, seconds)
         if item is None:
             continue
-        most = MOST_OF_A_KIND.get(item.kind, 3)
-        if sum(other.kind == item.kind for other in asked) >= most:
+        denied = item.answer in TOLD_EACH_TIME and not item.groups
+        most = MOST_DENIED if denied else MOST_OF_A_KIND.get(item.kind, 2)
+        alike = (
+            a for a in asked if a.kind == item.kind and (a.answer == item.answer or not denied)
+        )
+        if sum(1 for _ in alike) >= most:
             continue
         if item.kind == "count" and item.answer == "one" and rng.random() > LONE_KEPT:
             continue
-        if question.evidence and item.answer in TOLD_EACH_TIME and not item.groups:
+        if question.evidence and denied:
             if not missed:
                 continue
             missed -= 1

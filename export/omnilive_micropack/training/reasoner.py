@@ -49,6 +49,7 @@ class Phase:
         memory_share: contexts with a memory block.
         told: contexts that tell their words at the phase's beginning; fewer and fewer do, and
             from ``told_until`` (a part of the phase) on none.
+        rounded: whether weights are taken as an int4 pack will hold them.
     """
 
     steps: int
@@ -56,6 +57,7 @@ class Phase:
     memory_share: float
     told: float = 0.0
     told_until: float = 1.0
+    rounded: bool = False
 
     def serving(self, step: int) -> Serving:
         """What a batch is made of at a step of this phase."""
@@ -66,11 +68,11 @@ class Phase:
 MEETING_STEPS = 300
 PHASES = (
     Phase(1900, 1.2e-3, memory_share=0.0, told=0.9, told_until=0.35),
-    Phase(500, 8e-4, memory_share=0.6),
+    Phase(500, 8e-4, memory_share=0.6, rounded=True),
 )
 """First to look at frames, then to do so beside memory, and to read what only memory holds."""
 
-GOING_ON = (Phase(2000, 8e-4, memory_share=0.4),)
+GOING_ON = (Phase(2000, 6e-4, memory_share=0.4, rounded=True),)
 
 
 def run(
@@ -153,6 +155,7 @@ def train(
     coming = batches((progress.step + i, p.serving(at)) for i, (p, at) in enumerate(left))
     for (phase, step), batch in zip(left, coming, strict=True):
         began = time.monotonic()
+        trainer.rounded = phase.rounded
         found = trainer.losses(batch)
         loss = found.total(HELP_AFTER if step > HELP_UNTIL * phase.steps else 1.0)
         asked = instruction_batch(np.random.default_rng([seed, 3, progress.step]), text)

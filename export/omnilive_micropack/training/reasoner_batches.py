@@ -43,8 +43,11 @@ class Batch:
         told: bool [N + 2 + M], rows whose words are given in place of what the networks see.
         tails: int64 [B, Q, T]; ``targets`` the next token where it is learned, else -100;
             ``early`` the answer's telling token at the positions before the answer.
-        guides: float [B, Q, 2, C] where to look; ``looking`` [B, Q, T] is 1 at the question's last
+        guides: float [B, Q, 2, C] where to look, and where ``even`` [B, Q], how much, as counting
+            needs every thing as much as the next; ``looking`` [B, Q, T] is 1 at the question's last
             word, which looks, and ``passing`` from there to the answer.
+        named: float [B, Q, 2, T], the question's other words by which it finds what it is about:
+            its colours, and kinds, places and rooms.
         asked: the questions of each context.
     """
 
@@ -60,8 +63,10 @@ class Batch:
     targets: Tensor
     early: Tensor
     guides: Tensor
+    even: Tensor
     looking: Tensor
     passing: Tensor
+    named: Tensor
     asked: tuple[tuple[Asked, ...], ...]
 
 
@@ -117,6 +122,7 @@ def collate(
         torch.from_numpy(np.concatenate([given, np.zeros(len(memory), np.bool_)])),
         *_tail_arrays(tails),
         *_guides(contexts, views, tails, places, length),
+        _named(tails, text),
         tuple(context.asked for context in contexts),
     )
 
@@ -157,16 +163,28 @@ def _tail_arrays(tails: Sequence[Sequence[Tail]]) -> tuple[Tensor, Tensor, Tenso
     return torch.from_numpy(ids), torch.from_numpy(targets), torch.from_numpy(early)
 
 
+def _named(tails: Sequence[Sequence[Tail]], text: PromptText) -> Tensor:
+    shape = (len(tails), max(map(len, tails)), 2, max(len(t.ids) for ts in tails for t in ts))
+    named = np.zeros(shape, np.float32)
+    for b, questions in enumerate(tails):
+        for q, tail in enumerate(questions):
+            said = tail.ids[: tail.asked - 1]
+            for head, words in enumerate((text.colours, text.names)):
+                named[b, q, head, : len(said)] = [piece in words for piece in said]
+    return torch.from_numpy(named)
+
+
 def _guides(
     contexts: Sequence[Context],
     views: Sequence[Seeing],
     tails: Sequence[Sequence[Tail]],
     places: Sequence[int],
     length: int,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     most = max(map(len, tails))
     longest = max(len(t.ids) for ts in tails for t in ts)
     guides = np.zeros((len(views), most, 2, length), np.float32)
+    even = np.zeros((len(views), most), np.bool_)
     looking = np.zeros((len(views), most, longest), np.float32)
     passing = np.zeros_like(looking)
     for b, (context, view) in enumerate(zip(contexts, views, strict=True)):
@@ -187,4 +205,9 @@ def _guides(
                     if seen.id in group and (not asked.newest or frame == last)
                 ]
                 guides[b, q, g, places[b] + view.places[np.isin(owners, wanted)]] = 1
-    return torch.from_numpy(guides), torch.from_numpy(looking), torch.from_numpy(passing)
+                even[b, q] = asked.kind == "count"
+                if even[b, q]:
+                    for i in wanted:
+                        at = places[b] + view.places[owners == i]
+                        guides[b, q, g, at] = 1 / max(1, len(at)) / len(wanted)
+    return tuple(map(torch.from_numpy, (guides, even, looking, passing)))

@@ -5,15 +5,15 @@ The same step gives the same batch, whether or not training was stopped before i
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from omnilive_micropack.dimensions import FamilyDims
 from omnilive_micropack.seeds import TRAINING_SEEDS
-from omnilive_micropack.training.context import draw_context
+from omnilive_micropack.training.context import KIND_WEIGHTS, draw_context
 from omnilive_micropack.training.context_memory import Remembering
 from omnilive_micropack.training.reasoner_batches import Batch, collate
 from omnilive_micropack.training.reasoner_text import PromptText
@@ -30,16 +30,21 @@ class Serving:
 
     Attributes:
         contexts, questions: of one batch; a context may have fewer questions.
-        few_share: contexts that show fewer frames than they might, down to one.
+        frames: shown at most.
+        few_share: contexts that show fewer frames than that, down to one.
         memory_share: contexts with a memory block.
-        told_share: contexts that tell their words instead of showing anything.
+        told_share: contexts that tell their words instead of showing anything; at 1 nothing is
+            drawn for them.
+        kinds: of questions tried, each so often.
     """
 
     contexts: int = 4
     questions: int = 16
+    frames: int = MOST_FRAMES
     few_share: float = 0.2
     memory_share: float = 0.0
     told_share: float = 0.0
+    kinds: Mapping[str, float] = field(default_factory=lambda: dict(KIND_WEIGHTS))
 
 
 @dataclass(frozen=True)
@@ -84,11 +89,12 @@ class Contexts:
         contexts, views, blocks = [], [], []
         for _ in range(serving.contexts):
             few = rng.random() < serving.few_share
-            most = int(rng.integers(1, MOST_FRAMES)) if few else MOST_FRAMES
-            context = draw_context(rng, TRAINING_SEEDS, serving.questions, most)
+            most = int(rng.integers(1, serving.frames)) if few else serving.frames
+            context = draw_context(rng, TRAINING_SEEDS, serving.questions, most, serving.kinds)
             remembers = rng.random() < serving.memory_share
             contexts.append(context)
-            views.append(see(context, self._dims, self._text, rng))
+            drawn = serving.told_share < 1
+            views.append(see(context, self._dims, self._text, rng, drawn=drawn))
             blocks.append(
                 remember(context, self._memory, self._text, rng)
                 if remembers

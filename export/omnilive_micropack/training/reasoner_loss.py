@@ -21,11 +21,7 @@ from omnilive_micropack.training.towers import ClipTower, autocast, mix_2x2
 
 EARLY_WEIGHT = 1.0
 GUIDE_WEIGHT = 0.5
-MEANING_WEIGHT = 1.0
-LONE_WEIGHT = 0.2
-"""How much the count of one token of a lone thing matters beside that of several things: nearly
-all things are alone, and a tower that calls everything alone has learned nothing."""
-
+MEANING_WEIGHT = 0.6
 MEETING_WEIGHT = 0.2
 LEAST_MASS = 1e-4
 ROOM_SHARE = 0.5
@@ -89,15 +85,19 @@ def losses(
     net: ReasonerNet, tower: ClipTower, batch: Batch, fields: Mapping[str, Sequence[int]]
 ) -> Losses:
     """All losses of a batch; they reach into the tower where it takes gradients."""
-    seen = projected(net, features_of(tower, batch), batch)
-    rows = torch.where(batch.told[:, None], told(net, batch), seen)
+    rows = told(net, batch)
+    meaning = torch.zeros(())
+    if len(batch.tiles):
+        seen = projected(net, features_of(tower, batch), batch)
+        rows = torch.where(batch.told[:, None], rows, seen)
+        meaning = meaning_loss(net, seen, batch.words, fields)
     reading = read(net, batch, rows)
     answer, right = answer_loss(net, reading.hidden, batch.targets)
     return Losses(
         answer,
         _early_loss(net, reading, batch),
         _guide_loss(reading.looks, batch),
-        meaning_loss(net, seen, batch.words, fields),
+        meaning,
         right,
     )
 
@@ -123,20 +123,27 @@ def answer_loss(net: ReasonerNet, hidden: Tensor, targets: Tensor) -> tuple[Tens
 def _guide_loss(looks: Sequence[Look], batch: Batch) -> Tensor:
     """-log of the attention that two heads give to where they should look.
 
-    The question's last word looks at what the question is about; what follows it looks at that
-    word in the last layer, and so hands on what was found.
+    The question's last word first looks at the words that say what the question is about: without
+    that it finds whatever its own word names, in any colour. Then it looks at what the question is
+    about; what follows it looks at that word in the last layer, and so hands on what was found.
     """
     lost = torch.zeros(())
+    for head in range(2):
+        named = batch.named[:, :, head]
+        mass = torch.einsum("bqts,bqs->bqt", looks[0].near[..., head, :].float(), named)
+        lost = lost + _missed(mass, batch.looking * (named.sum(-1) > 0)[..., None])
     for layer in LOOKUP_LAYERS:
         for head in range(2):
-            guide = batch.guides[:, :, head]
-            mass = torch.einsum("bqtc,bqc->bqt", looks[layer].far[..., head, :].float(), guide)
-            lost = lost + _missed(mass, batch.looking * (guide.sum(-1) > 0)[..., None])
+            guide, far = batch.guides[:, :, head], looks[layer].far[..., head, :].float()
+            mass = torch.einsum("bqtc,bqc->bqt", far, (guide > 0).float())
+            each = torch.einsum("bqtc,bqc->bqt", far.clamp_min(LEAST_MASS).log(), guide)
+            looked = torch.where(batch.even[..., None], each.exp(), mass)
+            lost = lost + _missed(looked, batch.looking * (guide.sum(-1) > 0)[..., None])
     for head in range(2):
         near = looks[-1].near[..., head, :].float()
         mass = torch.einsum("bqts,bqs->bqt", near, batch.looking)
         lost = lost + _missed(mass, batch.passing)
-    return lost / (2 * len(LOOKUP_LAYERS) + 2)
+    return lost / (2 * len(LOOKUP_LAYERS) + 4)
 
 
 def _missed(mass: Tensor, weight: Tensor) -> Tensor:
@@ -155,10 +162,7 @@ def meaning_loss(
             ids = torch.tensor(fields[name])
             classes = torch.searchsorted(ids, words[known, index])
             logits = image[known] @ table[ids].T
-            weight = torch.ones(len(ids))
-            if name == "count":
-                weight[ids == fields["lone"][0]] = LONE_WEIGHT
-            total = total + cross_entropy(logits.float(), classes, weight)
+            total = total + cross_entropy(logits.float(), classes)
     return total / len(FIELDS)
 
 

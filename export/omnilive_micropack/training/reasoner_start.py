@@ -102,12 +102,13 @@ def _carry(layer: Block) -> None:
 def parameter_groups(net: nn.Module, decay: float) -> list[dict[str, object]]:
     """Groups for an optimizer, each with the factor ``scale`` of the learning rate.
 
-    What a look-up begins with would be lost in the noise of the first steps, so queries and keys
-    move slowly; embeddings, of which few are used in a step, move fast.
+    What a look-up begins with would be lost in the noise of the first steps, so its queries and
+    keys move slowly; embeddings, of which few are used in a step, move fast.
     """
     chosen: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, value in net.named_parameters():
-        scale = 0.3 if "wqkv" in name else 2.0 if "tok_embeddings" in name else 1.0
+        looks_up = "wqkv" in name and not name.startswith("model.layers.0.")
+        scale = 0.3 if looks_up else 2.0 if "tok_embeddings" in name else 1.0
         chosen.setdefault((scale, decay if value.dim() > 1 else 0.0), []).append(value)
     return [
         {"params": values, "scale": scale, "weight_decay": weight_decay}

@@ -11,6 +11,7 @@ from pathlib import Path
 from omnilive.engine.tokenizers import SentencePieceTokenizer
 from omnilive.reasoning.config import QUESTION_MARK, InstructionConfig, PromptConfig
 from omnilive.reasoning.template import TURN_END, ChatTemplate
+from omnilive_micropack.vocabulary import COLOURS, FIGURES, OBJECTS, PLACES, PLURALS, ROOMS
 
 BOS_ID = 1
 YES, NO = "Yes", "No"
@@ -49,6 +50,9 @@ class PromptText:
         self.stop = self.tokenizer.encode(TURN_END, allow_special=True)[0]
         self._pieces: dict[str, int] = {}
         self._close = tuple(self._template.tail(""))
+        self.colours = frozenset(map(self.piece, COLOURS))
+        named = (*OBJECTS, *PLURALS.values(), *FIGURES, *ROOMS, *(p.split()[-1] for p in PLACES))
+        self.names = frozenset(map(self.piece, named))
 
     def tail(self, question: str, answer: str) -> Tail:
         """The part of a prompt that follows ``lead``, with the answer behind it."""

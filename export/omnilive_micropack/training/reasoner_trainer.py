@@ -20,6 +20,7 @@ from omnilive_micropack.training.reasoner_model import ReasonerNet
 from omnilive_micropack.training.reasoner_start import parameter_groups, start
 from omnilive_micropack.training.reasoner_text import PromptText
 from omnilive_micropack.training.reasoner_views import field_words
+from omnilive_micropack.training.rounding import rounded_to_int4
 from omnilive_micropack.training.towers import ClipTower
 
 DECAY = 0.02
@@ -29,6 +30,8 @@ TOWER_SCALE = 0.4
 """Of the learning rate: the tower has learned to see already."""
 
 MOST_GRADIENT = 1.0
+QUANTIZED = tuple(f".{name}.weight" for name in ("wqkv", "wo", "w1", "w2", "w3"))
+"""Ends of the names of what a pack holds in int4; it holds the rest in 8 bits."""
 
 
 class ReasonerTrainer:
@@ -41,6 +44,7 @@ class ReasonerTrainer:
         self.net = ReasonerNet(dims)
         start(self.net, text)
         self.fields = field_words(text)
+        self.rounded = False
         self.fast = copy.deepcopy(self.net).to(compute_dtype())
         self.optimizer = torch.optim.AdamW(
             [*parameter_groups(self.net, DECAY), *self._tower_groups()],
@@ -117,9 +121,16 @@ class ReasonerTrainer:
         self.load_fast()
 
     def load_fast(self) -> None:
-        """Bring the fast weights up to date."""
+        """Bring the fast weights up to date.
+
+        While ``rounded``, decoder matrices are taken as an int4 pack will hold them, and the
+        gradient of the rounded weights moves the float32 ones.
+        """
         with torch.no_grad():
-            for wide, narrow in zip(self.net.parameters(), self.fast.parameters(), strict=True):
-                narrow.copy_(wide)
+            for (name, wide), narrow in zip(
+                self.net.named_parameters(), self.fast.parameters(), strict=True
+            ):
+                is_matrix = self.rounded and name.endswith(QUANTIZED)
+                narrow.copy_(rounded_to_int4(wide) if is_matrix else wide)
             for wide, narrow in zip(self.net.buffers(), self.fast.buffers(), strict=True):
                 narrow.copy_(wide)

@@ -28,7 +28,7 @@ from omnilive_micropack.training.context_frames import (
 from omnilive_micropack.training.context_memory import Remembering
 from omnilive_micropack.training.reasoner_text import PromptText
 from omnilive_micropack.training.vision_data import SIZES, disturbed
-from omnilive_micropack.vocabulary import COLOURS, FIGURES, NUMBERS, OBJECTS, PLACES, ROOMS
+from omnilive_micropack.vocabulary import COLOURS, FIGURES, OBJECTS, PLACES, ROOMS
 from omnilive_micropack.world import HELD, SHOWN, STANDING
 
 GLOBAL, NEWLINE = -2, -3
@@ -44,7 +44,10 @@ PLACE_WORDS = {
     STANDING: "person",
 }
 
-FIELDS = ("kind", "colour", "place", "count", "holder", "room")
+FIELDS = ("kind", "colour", "place", "holder", "room")
+"""What one token can be told to show. How many there are of a kind is in no token: it is learned
+by reading all of them, each at its place."""
+
 
 I64 = npt.NDArray[np.int64]
 
@@ -54,7 +57,7 @@ class Seeing:
     """A context as it is put to the tower.
 
     Attributes:
-        tiles: uint8 [tiles, P, P, 3], the global view first.
+        tiles: uint8 [tiles, P, P, 3], the global view first; empty when it was not drawn.
         order: int64 [tokens], rows of the tower's tiles · g² features or a separator, in the
             prompt's order.
         shows: what the tile map's tokens show.
@@ -69,15 +72,28 @@ class Seeing:
     words: I64
 
 
-def see(context: Context, dims: FamilyDims, text: PromptText, rng: np.random.Generator) -> Seeing:
-    """Draw, stitch and cut the frames of a context, as a session would."""
+def see(
+    context: Context,
+    dims: FamilyDims,
+    text: PromptText,
+    rng: np.random.Generator,
+    *,
+    drawn: bool = True,
+) -> Seeing:
+    """Draw, stitch and cut the frames of a context, as a session would.
+
+    Without ``drawn`` there are no tiles, for a context that only tells its words.
+    """
     pixels, grid = dims.reasoner_tower.pixels, round(dims.reasoner_tower.mixed_tokens**0.5)
     picture = picture_of(len(context.seconds), pixels)
-    size = SIZES[int(rng.integers(len(SIZES)))]
-    frames = [disturbed(rng, paint(context.world, float(s), size)) for s in context.seconds]
-    tiles = tiles_of(stitch(frames, pixels), picture.scaled, pixels)
     rows, columns = picture.scaled.rows, picture.scaled.columns
-    numbered = np.arange(len(tiles) * grid**2, dtype=np.float32).reshape(len(tiles), -1, 1)
+    tiles = np.zeros((0, pixels, pixels, 3), np.uint8)
+    if drawn:
+        size = SIZES[int(rng.integers(len(SIZES)))]
+        frames = [disturbed(rng, paint(context.world, float(s), size)) for s in context.seconds]
+        tiles = tiles_of(stitch(frames, pixels), picture.scaled, pixels)
+    count = rows * columns + 1
+    numbered = np.arange(count * grid**2, dtype=np.float32).reshape(count, -1, 1)
     separators = np.array([[GLOBAL], [NEWLINE]], np.float32)
     order = arrange(numbered, separators, rows, columns)[:, 0].astype(np.int64)
     shows = token_map(context.world, context.seconds, picture, TileGeometry(pixels, grid))
@@ -90,15 +106,13 @@ def see(context: Context, dims: FamilyDims, text: PromptText, rng: np.random.Gen
 
 
 def field_words(text: PromptText) -> dict[str, list[int]]:
-    """The ids among which each field of ``Seeing.words`` chooses, sorted; ``lone`` is one."""
+    """The ids among which each field of ``Seeing.words`` chooses, sorted."""
     words = {
         "kind": (*OBJECTS, *FIGURES),
         "colour": COLOURS,
         "place": tuple(PLACE_WORDS.values()),
-        "count": NUMBERS[1:5],
         "holder": FIGURES,
         "room": ROOMS,
-        "lone": NUMBERS[1:2],
     }
     return {name: sorted(map(text.piece, chosen)) for name, chosen in words.items()}
 
@@ -113,12 +127,11 @@ def _words(text: PromptText, shows: TokenMap, row: int, column: int) -> list[int
 def _shown_words(text: PromptText, facts: FrameFacts, seen: Seen | None) -> list[int]:
     room = text.piece(facts.room)
     if seen is None:
-        return [0, 0, 0, 0, 0, room]
+        return [0, 0, 0, 0, room]
     return [
         text.piece(seen.kind),
         text.piece(seen.colour),
         text.piece(PLACE_WORDS[seen.place]),
-        text.piece(NUMBERS[min(seen.count, 4)]),
         0 if seen.holder is None else text.piece(seen.holder),
         room,
     ]

@@ -20,6 +20,7 @@ _UNANSWERED = {
 }
 
 _STAND_IN = {
+    "best_clip": ", the best, though none is probable",
     "last_frames": "; the newest frames stand in",
     "all_frames": "; frames of all clips stand in",
 }

@@ -15,7 +15,7 @@ from omnilive.limits import check_choice, check_range
 
 CUT_FEATURES = ("cls", "mean_patch")
 RULES = ("softmax_threshold", "top_k", "best_above", "earliest_above")
-FALLBACKS = ("none", "last_frames", "all_frames")
+FALLBACKS = ("none", "best_clip", "last_frames", "all_frames")
 
 
 @dataclass(frozen=True)
@@ -116,10 +116,12 @@ class RetrievalConfig:
     reference's softmax (whose sessions had at most 32); beyond, it keeps hours of unrelated
     clips from diluting every probability below the threshold."""
 
-    fallback: str = "none"
-    """What stands in when nothing is selected: ``none``, ``last_frames`` (the newest clip's, as in
-    the reference's demos) or ``all_frames`` (of every clip, thinned to the budget, as in its
-    offline example). No short-term memory comes with them."""
+    fallback: str = "best_clip"
+    """What stands in when no clip passes the rule: ``none``, ``best_clip`` (the one that fits best:
+    several that fit alike are each improbable, and to show one of them is better than none),
+    ``last_frames`` (the newest clip's, as in the reference's demos) or ``all_frames`` (of every
+    clip, thinned to the budget, as in its offline example). No short-term memory comes with the
+    last two."""
 
     fallback_frames: int = 3
     """Frames that ``last_frames`` gives."""

@@ -20,7 +20,8 @@ class Selection:
 
     Attributes:
         rule: the rule's name.
-        clips: positions in the scores, in time order; empty when nothing passed.
+        clips: positions in the scores, in time order: those that passed, or the one that stands in
+            for them under ``best_clip``.
         probabilities: softmax per score, parallel to the scores; 0 beyond the candidates.
         fallback: the configured fallback when nothing passed, else empty.
         fallback_frames: last frames of the newest clip to show instead; 0 unless the fallback is
@@ -90,6 +91,8 @@ def select(scores: Sequence[float], config: RetrievalConfig) -> Selection:
     else:
         clips = earliest_above(scores, config.min_cosine)
     fallback = "" if clips else config.fallback
+    if fallback == "best_clip":
+        clips = top_k(scores, 1)
     return Selection(
         rule=config.rule,
         clips=clips,

@@ -16,6 +16,7 @@ _UNANSWERED = {
 }
 
 _STAND_IN = {
+    "best_clip": "nothing passed the rule: the best clip stands in",
     "last_frames": "nothing passed the rule: the newest frames stand in",
     "all_frames": "nothing passed the rule: frames of all clips stand in",
 }
