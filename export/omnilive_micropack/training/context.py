@@ -1,7 +1,7 @@
 """Questions about one moment of a world, with what the prompt then shows and what it answers.
 
-Retrieval is simulated: the prompt holds the clips that some of the questions are about, and a
-question about anything else is rightly answered "not seen". It draws no picture.
+Retrieval is simulated: the prompt holds the clips that some of the questions are about. It draws no
+picture.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ import numpy as np
 from omnilive_micropack.question import Question
 from omnilive_micropack.questions import ask
 from omnilive_micropack.story import make_world
+from omnilive_micropack.training.context_answers import PRESENT, Asked, answerable, as_heard
 from omnilive_micropack.training.context_frames import Clip, clips_until, shown_seconds
-from omnilive_micropack.vocabulary import PLACES, SILENCE, SOUNDS, SPEECH
-from omnilive_micropack.wording import NOT_SEEN
 from omnilive_micropack.world import SHOWN, World
 
 Rng = np.random.Generator
@@ -37,15 +36,6 @@ KIND_WEIGHTS: Mapping[str, float] = {
 }
 """How often each kind is tried; some can seldom be asked."""
 
-MOST_OF_A_KIND = {"count": 3, "now": 3, "where": 3, "when_order": 3, "who": 3}
-"""Questions of one kind in a context, at most; 2 of the others."""
-
-MOST_DENIED = 1
-"""Questions of a kind with the answer that it was not seen: such can always be asked."""
-
-LONE_KEPT = 0.3
-"""Of the questions after a number whose answer is one, which is the usual answer."""
-
 WORLD_SECONDS, LONG_WORLD_SECONDS = (20.0, 240.0), (240.0, 1800.0)
 LONG_SHARE = 0.35
 """Worlds in which nearly every kind was seen, so that questions name colours too."""
@@ -57,9 +47,6 @@ in which that is so."""
 
 GROUP = 2
 
-MISSED_SHARE = 0.06
-"""Most of a context's questions that are about clips it does not hold."""
-
 NEWEST_SHARE, NEAR_MISS_SHARE = 0.3, 0.2
 """Contexts as a question about the present makes them, and as one does about a pair never shown
 whose kind was: the newest clip is retrieved, or one with that kind. In the others it is the clips
@@ -68,33 +55,6 @@ of the evidence of a question, or of two."""
 TWO_SHARE = 0.2
 STRAY_SHARE = 0.3
 """Contexts that hold a clip nobody asks about, as retrieval may choose one."""
-
-SOUND_SHARE, TYPED_SHARE = 0.06, 0.12
-"""Utterances with the sound heard before them, and with a capital and a stop."""
-
-TOLD_EACH_TIME = ("not seen", "no")
-PRESENT = ("now", "count", "this")
-"""Kinds that the newest frames answer."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One question in a context.
-
-    Attributes:
-        kind: what is scored together.
-        answer: what the context says.
-        groups: up to two sets of thing ids to look at, in this order; empty when nothing is shown.
-        newest: whether only the newest frame counts.
-    """
-
-    kind: str
-    form: str
-    text: str
-    answer: str
-    accepted: tuple[str, ...]
-    groups: tuple[frozenset[int], ...]
-    newest: bool
 
 
 @dataclass(frozen=True)
@@ -134,7 +94,7 @@ def draw_context(
         pool = _pool(rng, world, at_s, questions, kinds)
         retrieved = _retrieve(rng, world, pool, clips)
         seconds = shown_seconds(clips, retrieved, most_frames)
-        asked = _answerable(rng, world, pool, seconds, questions)
+        asked = answerable(rng, world, pool, seconds, questions)
         if asked:
             heard = tuple(replace(item, text=as_heard(rng, item.text, "?")) for item in asked)
             return Context(world, at_s, tuple(clips), retrieved, seconds, heard)
@@ -216,103 +176,3 @@ def _of_missed_kind(
 
 def _overlaps(clip: Clip, start: float, end: float) -> bool:
     return any(start <= second < end for second in clip.seconds)
-
-
-def _answerable(
-    rng: Rng, world: World, pool: Sequence[Question], seconds: Sequence[int], wanted: int
-) -> list[Asked]:
-    missed = round(wanted * MISSED_SHARE)
-    asked: list[Asked] = []
-    for question in pool:
-        item = _as_shown(world, question, seconds)
-        if item is None:
-            continue
-        denied = item.answer in TOLD_EACH_TIME and not item.groups
-        most = MOST_DENIED if denied else MOST_OF_A_KIND.get(item.kind, 2)
-        alike = (
-            a for a in asked if a.kind == item.kind and (a.answer == item.answer or not denied)
-        )
-        if sum(1 for _ in alike) >= most:
-            continue
-        if item.kind == "count" and item.answer == "one" and rng.random() > LONE_KEPT:
-            continue
-        if question.evidence and denied:
-            if not missed:
-                continue
-            missed -= 1
-        asked.append(item)
-        if len(asked) == wanted:
-            break
-    return asked
-
-
-def _as_shown(world: World, question: Question, seconds: Sequence[int]) -> Asked | None:
-    """The question with the answer that frames at ``seconds`` give; None when they are unclear."""
-    if not question.evidence:
-        return _told(question, question.answer, (), newest=False)
-    hits = [any(start <= s < end for s in seconds) for start, end in question.evidence]
-    things = {t.id: t for scene in world.scenes for t in scene.things}
-    seen = {i for i in question.referents if any(things[i].visible(float(s)) for s in seconds)}
-    newest = question.kind in PRESENT or (question.form == "who_there" and " now" in question.text)
-    if question.kind == "changed":
-        return _changed(question, seconds)
-    if question.form.startswith("order"):
-        first, second = question.referents
-        if not {first, second} <= seen:
-            return None
-        return _told(question, question.answer, ({first}, {second}), newest=False)
-    if question.form in ("what_before", "what_after"):
-        *found, thing = question.referents
-        if not ({thing, *found} <= seen and all(hits)):
-            return None
-        return _told(question, question.answer, ({thing}, set(found)), newest=False)
-    if question.form == "when":
-        return _told(question, question.answer, (seen,), newest=False) if seen else None
-    if not any(hits):
-        if seen:
-            return None
-        said = "no" if question.kind == "exists" else NOT_SEEN
-        return _told(question, said, (), newest=False)
-    if question.form == "where" and len(_places_of(question)) > 1:
-        return None
-    if question.form == "who_did":
-        thing, person = question.referents
-        return _told(question, question.answer, ({thing}, {person}), newest=False)
-    return _told(question, question.answer, (seen,), newest=newest)
-
-
-def _places_of(question: Question) -> tuple[str, ...]:
-    return tuple(form for form in question.accepted if form in PLACES)
-
-
-def _changed(question: Question, seconds: Sequence[int]) -> Asked | None:
-    ((start, end),) = question.evidence
-    inside = [s for s in seconds if start <= s <= end]
-    if len(inside) < 2 or max(inside) - min(inside) < (end - start) / 2:
-        return None
-    return _told(question, question.answer, (set(question.referents),), newest=False)
-
-
-def _told(question: Question, answer: str, groups: tuple[set[int], ...], *, newest: bool) -> Asked:
-    return Asked(
-        question.kind if answer != NOT_SEEN else "not_seen",
-        question.form,
-        question.text,
-        answer,
-        question.accepted,
-        tuple(frozenset(group) for group in groups if group),
-        newest,
-    )
-
-
-def as_heard(rng: Rng, text: str, stop: str = "") -> str:
-    """The sentence, sometimes as somebody types it, sometimes with a sound before it (spec §3.2).
-
-    ``stop`` is what ends it when it is typed.
-    """
-    if rng.random() < TYPED_SHARE:
-        text = text[0].upper() + text[1:] + stop
-    if rng.random() < SOUND_SHARE:
-        labels = [sound for sound in SOUNDS if sound not in (SPEECH, SILENCE)]
-        text = f"Sound classification: {labels[int(rng.integers(len(labels)))]}. {text}"
-    return text

@@ -40,6 +40,26 @@ HELP_UNTIL, HELP_AFTER = 0.85, 0.3
 """Part of a phase until which all aids of learning count in full, and how much they do then."""
 
 
+DRILL = Serving(
+    contexts=8,
+    questions=8,
+    frames=3,
+    few_share=0.6,
+    told_share=1.0,
+    kinds={
+        "count": 14,
+        "exists": 3,
+        "not_seen": 2,
+        "where": 1.5,
+        "when_order": 3,
+        "who": 1,
+        "changed": 1,
+    },
+)
+"""Small contexts that tell their words, for what is hard to learn even then: to count, to tell a
+pair from its kind in another colour, and to find one thing by way of another."""
+
+
 @dataclass(frozen=True)
 class Phase:
     """A part of the training with a schedule of its own.
@@ -49,6 +69,7 @@ class Phase:
         memory_share: contexts with a memory block.
         told: contexts that tell their words at the phase's beginning; fewer and fewer do, and
             from ``told_until`` (a part of the phase) on none.
+        drill_until: part of the phase in which every second step is a DRILL.
         rounded: whether weights are taken as an int4 pack will hold them.
     """
 
@@ -57,22 +78,25 @@ class Phase:
     memory_share: float
     told: float = 0.0
     told_until: float = 1.0
+    drill_until: float = 0.0
     rounded: bool = False
 
     def serving(self, step: int) -> Serving:
         """What a batch is made of at a step of this phase."""
+        if step % 2 and step < self.drill_until * self.steps:
+            return DRILL
         told = self.told * (1 - step / self.steps / self.told_until)
         return Serving(memory_share=self.memory_share, told_share=max(0.0, told))
 
 
 MEETING_STEPS = 300
 PHASES = (
-    Phase(1900, 1.2e-3, memory_share=0.0, told=0.9, told_until=0.35),
-    Phase(500, 8e-4, memory_share=0.6, rounded=True),
+    Phase(1600, 1.2e-3, memory_share=0.0, told=0.9, told_until=0.35, drill_until=0.6),
+    Phase(1400, 8e-4, memory_share=0.4, drill_until=0.4, rounded=True),
 )
 """First to look at frames, then to do so beside memory, and to read what only memory holds."""
 
-GOING_ON = (Phase(2000, 6e-4, memory_share=0.4, rounded=True),)
+GOING_ON = (Phase(3000, 8e-4, memory_share=0.4, drill_until=0.6, rounded=True),)
 
 
 def run(

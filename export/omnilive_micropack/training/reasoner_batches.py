@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from omnilive_micropack.training.context import Asked, Context
+from omnilive_micropack.training.context import Context
+from omnilive_micropack.training.context_answers import Asked
 from omnilive_micropack.training.context_frames import NOTHING
 from omnilive_micropack.training.reasoner_text import PromptText, Tail
 from omnilive_micropack.training.reasoner_views import (

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from omnilive_micropack import grammar
-from omnilive_micropack.training.context import as_heard
+from omnilive_micropack.training.context_answers import as_heard
 from omnilive_micropack.training.reasoner_loss import answer_loss
 from omnilive_micropack.training.reasoner_model import ReasonerNet
 from omnilive_micropack.training.reasoner_text import PromptText

@@ -20,7 +20,7 @@ from omnilive_micropack.training.reasoner_views import FIELDS
 from omnilive_micropack.training.towers import ClipTower, autocast, mix_2x2
 
 EARLY_WEIGHT = 1.0
-GUIDE_WEIGHT = 0.5
+GUIDE_WEIGHT = 1.0
 MEANING_WEIGHT = 0.6
 MEETING_WEIGHT = 0.2
 LEAST_MASS = 1e-4

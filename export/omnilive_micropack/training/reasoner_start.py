@@ -32,6 +32,10 @@ STEADY_FREQUENCY = 14
 """Rotary frequencies from this one on turn by less than a radian over a prompt's length."""
 
 CARRY = 0.4
+READ_GAIN = 0.5
+"""Of a normalized word, which is twice as large as an embedding: what is read counts as much as
+the word at the place itself."""
+
 REST = 0.3
 SPACE = "\u2581"
 
@@ -45,6 +49,8 @@ def start(net: ReasonerNet, text: PromptText) -> None:
         for index in LOOKUP_LAYERS:
             _look_up(net.model.layers[index])
         _carry(net.model.layers[-1])
+        names = [text.piece(word) for word in text.spoken_names]
+        _read_whole(net.model.layers[0], net.model.tok_embeddings.weight[names])
 
 
 def _words(net: ReasonerNet, text: PromptText) -> None:
@@ -97,6 +103,23 @@ def _carry(layer: Block) -> None:
     base = attention.wqkv.weight.view(groups, heads + 2, size, -1)
     values = base[:, heads + 1].permute(2, 0, 1)[:, :, None]
     out.mul_(REST).add_(CARRY * values.expand_as(out))
+
+
+def _read_whole(layer: Block, words: torch.Tensor) -> None:
+    """The first group's values pass these embeddings [n, W] on whole, n at most a head's width.
+
+    A random projection to a head's width keeps a quarter of a word. The colour beside a kind then
+    counts for nothing in the look-ups that follow, and any thing of the kind is found.
+    """
+    attention = layer.attention
+    heads, groups, size = attention.per_kv, attention.kv_heads, attention.head_dim
+    basis = torch.linalg.qr(words.T)[0].T[:size]
+    out = attention.wo.weight.view(-1, groups, heads, size)
+    values = attention.wqkv.weight.view(groups, heads + 2, size, -1)[0, heads + 1]
+    values.zero_()
+    values[: len(basis)] = basis
+    out[:, 0].zero_()
+    out[:, 0, :, : len(basis)] = READ_GAIN * basis.T[:, None]
 
 
 def parameter_groups(net: nn.Module, decay: float) -> list[dict[str, object]]:

@@ -50,9 +50,10 @@ class PromptText:
         self.stop = self.tokenizer.encode(TURN_END, allow_special=True)[0]
         self._pieces: dict[str, int] = {}
         self._close = tuple(self._template.tail(""))
+        things = (*OBJECTS, *FIGURES, *ROOMS, *(place.split()[-1] for place in PLACES))
+        self.spoken_names = (*COLOURS, *things)
         self.colours = frozenset(map(self.piece, COLOURS))
-        named = (*OBJECTS, *PLURALS.values(), *FIGURES, *ROOMS, *(p.split()[-1] for p in PLACES))
-        self.names = frozenset(map(self.piece, named))
+        self.names = frozenset(map(self.piece, (*things, *PLURALS.values())))
 
     def tail(self, question: str, answer: str) -> Tail:
         """The part of a prompt that follows ``lead``, with the answer behind it."""
