@@ -23,10 +23,11 @@ INSTALL = $(PY) -m pip install -qq --disable-pip-version-check --constraint $(CO
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-native micro packs install install-test lint format wheel clean distclean
+.PHONY: help demo test test-native tensorrt-bindings micro packs install install-test lint format wheel \
+	clean distclean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  Variables: PYTHON=/path/to/python3.12  ARGS='tests/unit -k ring'  SANITIZE=ON"
 
 demo: $(STAMPS)/install engines/micro/manifest.json ## watch, listen and answer on a video it makes; results in out/demo
@@ -42,6 +43,9 @@ test-native: $(STAMPS)/tools ## run the C++ core's own tests (SANITIZE=ON adds t
 		-DOMNILIVE_BUILD_PYTHON=OFF -DOMNILIVE_BUILD_TESTS=ON -DOMNILIVE_WERROR=ON -DOMNILIVE_SANITIZE=$(SANITIZE) >/dev/null && \
 	cmake --build build/native-tests -- --quiet && \
 	ctest --test-dir build/native-tests --output-on-failure --no-tests=error
+
+tensorrt-bindings: $(STAMPS)/install ## fetch TensorRT's bindings, compare them with what tests/data records
+	@$(PY) tests/unit/tensorrt_bindings.py
 
 micro: engines/micro/manifest.json ## build the micro engine pack from the shipped checkpoint
 

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from omnilive_export.graphs.builder import GraphBuilder
-from omnilive_export.graphs.linear import matmul
+from omnilive_export.graphs.ort_ops import OrtGraph
 from omnilive_export.graphs.weight_file import write_graph
 from omnilive_export.precision import FP32, INT4, INT8, LinearFormat, pack_precision
 from omnilive_export.quantize import (
@@ -122,9 +121,9 @@ def test_int4_keeps_heads_encoders_and_tables_at_eight_bits() -> None:
 
 def linear_session(weight: np.ndarray, fmt: LinearFormat, folder: Path):
     """x [rows, k] → x · weightᵀ, through a written graph."""
-    b = GraphBuilder("linear")
+    b = OrtGraph("linear")
     x = b.input("x", "float32", ("rows", weight.shape[1]))
-    matmul(b, x, ArrayRows(weight), fmt, "weight", out="y")
+    b.matmul(x, ArrayRows(weight), fmt, "weight", out="y")
     b.output("y", "float32", ("rows", weight.shape[0]))
     write_graph(b.finish(), folder, advance=lambda cost: None)
     options = ort.SessionOptions()

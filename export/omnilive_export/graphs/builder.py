@@ -29,10 +29,15 @@ Chunks = Callable[[], Iterator[Array]]
 
 _ONNX_TYPES = {
     "float32": TensorProto.FLOAT,
+    "float16": TensorProto.FLOAT16,
     "uint8": TensorProto.UINT8,
     "int32": TensorProto.INT32,
     "int64": TensorProto.INT64,
+    "int4": TensorProto.INT4,
 }
+
+_PACKED = {"int4": 2}
+"""Values in one byte of the file, of the types that numpy has none for; low bits come first."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +46,8 @@ class PlannedTensor:
 
     Attributes:
         name: of the initializer.
-        dtype, shape: of its values.
-        chunks: yields its values in order as arrays of that dtype; called once.
+        dtype, shape: of its values; ``int4`` values come packed, two in a uint8.
+        chunks: yields its values in order as arrays of ``stored_dtype``; called once.
         cost: values read to make it, the unit of progress.
     """
 
@@ -53,9 +58,15 @@ class PlannedTensor:
     cost: int
 
     @property
+    def stored_dtype(self) -> np.dtype[Any]:
+        """Type of the arrays that carry its values."""
+        return np.dtype(np.uint8 if self.dtype in _PACKED else self.dtype)
+
+    @property
     def nbytes(self) -> int:
         """Bytes it takes in the file."""
-        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+        values = int(np.prod(self.shape, dtype=np.int64))
+        return -(-values // _PACKED.get(self.dtype, 1)) * self.stored_dtype.itemsize
 
 
 @dataclass(frozen=True)
@@ -211,10 +222,13 @@ def model_proto(
         [_value_info(t) for t in graph.outputs],
         initializer=initializers,
     )
+    opsets = [helper.make_opsetid("", OPSET)]
+    if any(node.domain == CONTRIB for node in graph.nodes):
+        opsets.append(helper.make_opsetid(CONTRIB, 1))
     return helper.make_model(
         body,
         ir_version=IR_VERSION,
-        opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)],
+        opset_imports=opsets,
         producer_name="omnilive-export",
     )
 

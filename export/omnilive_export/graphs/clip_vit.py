@@ -8,9 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from omnilive_export.graphs.builder import GraphBuilder, PlannedGraph
+from omnilive_export.graphs.dialect import DialectGraph, NewGraph
 from omnilive_export.graphs.encoder_layer import EncoderShape, encoder_layer
 from omnilive_export.graphs.mlp import mlp
-from omnilive_export.graphs.ort_ops import layer_norm
+from omnilive_export.graphs.ort_ops import OrtGraph
 from omnilive_export.precision import LinearFormat
 from omnilive_export.reading.row_source import F32, read_all
 from omnilive_export.specs import ClipVitSpec, MlpSpec
@@ -21,7 +22,13 @@ PIXEL_MAX = 255.0
 
 
 def memory_vit_graph(
-    name: str, spec: ClipVitSpec, weights: ClipVitWeights, fmt: LinearFormat, *, max_batch: int
+    name: str,
+    spec: ClipVitSpec,
+    weights: ClipVitWeights,
+    fmt: LinearFormat,
+    *,
+    max_batch: int,
+    new_graph: NewGraph = OrtGraph,
 ) -> PlannedGraph:
     """The compressor's tower (spec §2.1).
 
@@ -29,9 +36,9 @@ def memory_vit_graph(
     [N, grid², 4 * hidden], and ``cls`` float32 [N, hidden], the class token of the same hidden
     state.
     """
-    b = GraphBuilder(name)
-    frames = b.input("frames", "uint8", ("frames", spec.pixels, spec.pixels, CHANNELS))
-    hidden = _tower(b, frames, spec, weights, fmt)
+    b = new_graph(name)
+    frames = b.pixels("frames", ("frames", spec.pixels, spec.pixels, CHANNELS))
+    hidden = tower(b, frames, spec, weights, fmt)
     b.op("Gather", [hidden, b.constant("cls_index", np.array(0, dtype=np.int64))], "cls", axis=1)
     _mixed_patches(b, hidden, spec, "features")
     b.output("features", "float32", ("frames", spec.grid**2, spec.features))
@@ -48,15 +55,16 @@ def reasoner_vit_graph(
     fmt: LinearFormat,
     *,
     max_batch: int,
+    new_graph: NewGraph = OrtGraph,
 ) -> PlannedGraph:
     """The reasoner's tower and ``vision_proj`` (spec §1.3).
 
     Input ``tiles`` uint8 [N, pixels, pixels, 3] RGB. Output ``embeds`` float32
     [N, grid², projector.outputs]. The separators between rows and views are a table, not here.
     """
-    b = GraphBuilder(name)
-    tiles = b.input("tiles", "uint8", ("tiles", spec.pixels, spec.pixels, CHANNELS))
-    hidden = _tower(b, tiles, spec, weights, fmt)
+    b = new_graph(name)
+    tiles = b.pixels("tiles", ("tiles", spec.pixels, spec.pixels, CHANNELS))
+    hidden = tower(b, tiles, spec, weights, fmt)
     mixed = _mixed_patches(b, hidden, spec, "mixed")
     mlp(b, mixed, projector_weights, fmt, "vision_proj", out="embeds")
     b.output("embeds", "float32", ("tiles", spec.grid**2, projector.outputs))
@@ -87,8 +95,8 @@ def folded_patch_weights(
     return rows.astype(np.float32), bias.astype(np.float32)
 
 
-def _tower(
-    b: GraphBuilder, pixels: str, spec: ClipVitSpec, weights: ClipVitWeights, fmt: LinearFormat
+def tower(
+    b: DialectGraph, pixels: str, spec: ClipVitSpec, weights: ClipVitWeights, fmt: LinearFormat
 ) -> str:
     """The selected hidden state [N, 1 + patches², hidden]."""
     patch, bias = folded_patch_weights(read_all(weights.patch), spec.mean, spec.std)
@@ -111,7 +119,7 @@ def _tower(
     cls_shape = b.op("Concat", [batch, b.ints("cls.rest", [1, spec.hidden])], "cls.shape", axis=0)
     cls_tokens = b.op("Expand", [b.array("cls.token", cls), cls_shape], "cls_tokens")
     tokens = b.op("Concat", [cls_tokens, placed], "tokens", axis=1)
-    x = layer_norm(b, tokens, weights.pre_norm, spec.eps, "pre_norm")
+    x = b.layer_norm(tokens, weights.pre_norm, spec.eps, "pre_norm")
 
     shape = EncoderShape(spec.hidden, spec.heads, spec.activation, spec.eps, fmt)
     delta = ""

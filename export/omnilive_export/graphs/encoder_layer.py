@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from omnilive_export.graphs.builder import GraphBuilder
-from omnilive_export.graphs.linear import linear, matmul
-from omnilive_export.graphs.ort_ops import activation, add_layer_norm, attention, layer_norm
+from omnilive_export.graphs.dialect import DialectGraph
+from omnilive_export.graphs.linear import linear
 from omnilive_export.precision import LinearFormat
 from omnilive_export.weights import EncoderLayerWeights
 
@@ -26,7 +25,7 @@ class EncoderShape:
 
 
 def encoder_layer(
-    b: GraphBuilder,
+    b: DialectGraph,
     x: str,
     delta: str,
     shape: EncoderShape,
@@ -39,15 +38,15 @@ def encoder_layer(
     the norm after it; what is returned is the stream after the layer, in the same two parts.
     """
     if delta:
-        normed, x = add_layer_norm(
-            b, x, delta, weights.attention_norm, shape.eps, f"{name}.attention_norm"
+        normed, x = b.add_layer_norm(
+            x, delta, weights.attention_norm, shape.eps, f"{name}.attention_norm"
         )
     else:
-        normed = layer_norm(b, x, weights.attention_norm, shape.eps, f"{name}.attention_norm")
-    qkv = matmul(b, normed, weights.qkv.weight, shape.format, f"{name}.qkv.weight")
-    attended = attention(b, qkv, shape.heads, shape.hidden, weights.qkv, f"{name}.attention")
+        normed = b.layer_norm(x, weights.attention_norm, shape.eps, f"{name}.attention_norm")
+    qkv = b.matmul(normed, weights.qkv.weight, shape.format, f"{name}.qkv.weight")
+    attended = b.attention(qkv, shape.heads, shape.hidden, weights.qkv, f"{name}.attention")
     delta = linear(b, attended, weights.attention_out, shape.format, f"{name}.attention_out")
-    normed, x = add_layer_norm(b, x, delta, weights.mlp_norm, shape.eps, f"{name}.mlp_norm")
+    normed, x = b.add_layer_norm(x, delta, weights.mlp_norm, shape.eps, f"{name}.mlp_norm")
     middle = linear(b, normed, weights.fc1, shape.format, f"{name}.fc1")
-    active = activation(b, middle, shape.activation, f"{name}.activation")
+    active = b.activation(middle, shape.activation, f"{name}.activation")
     return x, linear(b, active, weights.fc2, shape.format, f"{name}.fc2")

@@ -55,17 +55,18 @@ def dft_filters(n_fft: int) -> F32:
     return shaped
 
 
-def log_mel(b: GraphBuilder, pcm: str, spec: LogMelSpec) -> tuple[str, str]:
+def log_mel(b: GraphBuilder, pcm: str, spec: LogMelSpec, *, whole: bool = False) -> tuple[str, str]:
     """Append the front end.
 
     With L = ceil(N / hop) frames of sound, min(L + 2, max_frames) frames are made: the
     convolutions after it reach that far past the sound, into frames that see only zeros or the
-    sound's tail.
+    sound's tail. With ``whole`` all max_frames are made, for an encoder that attends to silence.
 
     Args:
         b: the graph.
         pcm: float32 [1, N].
         spec: the front end.
+        whole: make every frame of the longest input.
 
     Returns:
         Names of the log-mel [1, bins, frames] and of L, int64 [1].
@@ -74,8 +75,10 @@ def log_mel(b: GraphBuilder, pcm: str, spec: LogMelSpec) -> tuple[str, str]:
     rounded = b.op("Add", [samples, b.ints("hop.less_one", [spec.hop - 1])], "pcm.rounded")
     hop = b.ints("hop", [spec.hop])
     length = b.op("Div", [rounded, hop], "mel.length")
-    reach = b.op("Add", [length, b.ints("conv.reach", [2])], "mel.reach")
-    frames = b.op("Min", [reach, b.ints("mel.max", [spec.max_frames])], "mel.frames")
+    frames = b.ints("mel.max", [spec.max_frames])
+    if not whole:
+        reach = b.op("Add", [length, b.ints("conv.reach", [2])], "mel.reach")
+        frames = b.op("Min", [reach, frames], "mel.frames")
     needed = b.op("Mul", [frames, hop], "pcm.needed")
     missing = b.op("Sub", [needed, samples], "pcm.missing")
     zero_pads = b.op("Concat", [b.ints("pcm.no_pads", [0, 0, 0]), missing], "pcm.pads", axis=0)

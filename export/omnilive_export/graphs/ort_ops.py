@@ -1,98 +1,104 @@
-"""The fused operators of the ``ort`` dialect that several graph families use.
+"""The ``ort`` dialect: the fused operators of ONNX Runtime.
 
-Each function appends nodes and returns value names. It never touches weights' formats.
+It never builds a graph of its own accord: graph families call it.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-from omnilive_export.graphs.builder import CONTRIB, GraphBuilder
+from omnilive_export.graphs.builder import CONTRIB
+from omnilive_export.graphs.dialect import (
+    GELU,
+    QUICK_GELU,
+    QUICK_GELU_ALPHA,
+    SILU,
+    DialectGraph,
+    KvArena,
+    PloraRows,
+)
+from omnilive_export.graphs.ort_arena import OrtArena
+from omnilive_export.graphs.ort_linear import ort_matmul
+from omnilive_export.precision import LinearFormat
 from omnilive_export.reading.row_source import RowSource, read_all
+from omnilive_export.specs import DecoderSpec
 from omnilive_export.weights import LinearWeights, NormWeights
 
-QUICK_GELU = "quick_gelu"
-GELU = "gelu"
-ACTIVATIONS = (QUICK_GELU, GELU)
 
-QUICK_GELU_ALPHA = 1.702
-"""x * sigmoid(1.702 x): CLIP's approximation of GELU."""
+class OrtGraph(DialectGraph):
+    """A graph for ONNX Runtime."""
 
+    def pixels(self, name: str, shape: Sequence[int | str]) -> str:
+        """See ``DialectGraph.pixels``: bytes are moved as they are."""
+        return self.input(name, "uint8", shape)
 
-def rms_norm(b: GraphBuilder, x: str, weight: RowSource, eps: float, name: str) -> str:
-    """RMS norm over the last axis."""
-    gamma = b.array(f"{name}.weight", read_all(weight))
-    return b.op("SimplifiedLayerNormalization", [x, gamma], name, axis=-1, epsilon=eps)
+    def rms_norm(self, x: str, weight: RowSource, eps: float, name: str) -> str:
+        """See ``DialectGraph.rms_norm``."""
+        gamma = self.array(f"{name}.weight", read_all(weight))
+        return self.op("SimplifiedLayerNormalization", [x, gamma], name, axis=-1, epsilon=eps)
 
+    def add_rms_norm(
+        self, x: str, delta: str, weight: RowSource, eps: float, name: str
+    ) -> tuple[str, str]:
+        """See ``DialectGraph.add_rms_norm``."""
+        gamma = self.array(f"{name}.weight", read_all(weight))
+        return self._skip_norm("SkipSimplifiedLayerNormalization", [x, delta, gamma], eps, name)
 
-def add_rms_norm(
-    b: GraphBuilder, x: str, delta: str, weight: RowSource, eps: float, name: str
-) -> tuple[str, str]:
-    """RMS norm of x + delta; returns the normed value and the sum."""
-    gamma = b.array(f"{name}.weight", read_all(weight))
-    total = f"{name}.sum"
-    b.op(
-        "SkipSimplifiedLayerNormalization",
-        [x, delta, gamma],
-        name,
-        outputs=[name, "", "", total],
-        domain=CONTRIB,
-        epsilon=eps,
-    )
-    return name, total
+    def layer_norm(self, x: str, weights: NormWeights, eps: float, name: str) -> str:
+        """See ``DialectGraph.layer_norm``."""
+        gamma = self.array(f"{name}.weight", read_all(weights.weight))
+        beta = self.array(f"{name}.bias", read_all(weights.bias))
+        return self.op("LayerNormalization", [x, gamma, beta], name, axis=-1, epsilon=eps)
 
+    def add_layer_norm(
+        self, x: str, delta: str, weights: NormWeights, eps: float, name: str
+    ) -> tuple[str, str]:
+        """See ``DialectGraph.add_layer_norm``."""
+        gamma = self.array(f"{name}.weight", read_all(weights.weight))
+        beta = self.array(f"{name}.bias", read_all(weights.bias))
+        return self._skip_norm("SkipLayerNormalization", [x, delta, gamma, beta], eps, name)
 
-def layer_norm(b: GraphBuilder, x: str, weights: NormWeights, eps: float, name: str) -> str:
-    """Layer norm over the last axis."""
-    gamma = b.array(f"{name}.weight", read_all(weights.weight))
-    beta = b.array(f"{name}.bias", read_all(weights.bias))
-    return b.op("LayerNormalization", [x, gamma, beta], name, axis=-1, epsilon=eps)
+    def activation(self, x: str, kind: str, name: str) -> str:
+        """See ``DialectGraph.activation``."""
+        if kind == GELU:
+            return self.op("Gelu", [x], name, approximate="none")
+        alpha = {QUICK_GELU: QUICK_GELU_ALPHA, SILU: 1.0}[kind]
+        return self.op("QuickGelu", [x], name, domain=CONTRIB, alpha=alpha)
 
+    def attention(self, qkv: str, heads: int, width: int, bias: LinearWeights, name: str) -> str:
+        """See ``DialectGraph.attention``."""
+        parts = [f"{name}.{part}" for part in ("q", "k", "v")]
+        self.op(
+            "Split", [qkv, self.ints(f"split.{width}", [width] * 3)], name, outputs=parts, axis=2
+        )
+        inputs = list(parts)
+        if bias.bias is not None:
+            inputs.append(self.array(f"{name}.qkv_bias", read_all(bias.bias)))
+        return self.op(
+            "MultiHeadAttention",
+            inputs,
+            name,
+            domain=CONTRIB,
+            num_heads=heads,
+            scale=1.0 / math.sqrt(width // heads),
+        )
 
-def add_layer_norm(
-    b: GraphBuilder, x: str, delta: str, weights: NormWeights, eps: float, name: str
-) -> tuple[str, str]:
-    """Layer norm of x + delta; returns the normed value and the sum."""
-    gamma = b.array(f"{name}.weight", read_all(weights.weight))
-    beta = b.array(f"{name}.bias", read_all(weights.bias))
-    total = f"{name}.sum"
-    b.op(
-        "SkipLayerNormalization",
-        [x, delta, gamma, beta],
-        name,
-        outputs=[name, "", "", total],
-        domain=CONTRIB,
-        epsilon=eps,
-    )
-    return name, total
+    def matmul(
+        self, x: str, weight: RowSource, fmt: LinearFormat, name: str, *, out: str | None = None
+    ) -> str:
+        """See ``DialectGraph.matmul``."""
+        return ort_matmul(self, x, weight, fmt, name, out or f"{name}.out")
 
+    def add_to_rows(self, y: str, rows: PloraRows, update: str, out: str) -> str:
+        """See ``DialectGraph.add_to_rows``."""
+        return self.op("ScatterND", [y, rows.scatter, update], out, reduction="add")
 
-def activation(b: GraphBuilder, x: str, kind: str, name: str) -> str:
-    """``quick_gelu``, or ``gelu`` by the error function."""
-    if kind == QUICK_GELU:
-        return b.op("QuickGelu", [x], name, domain=CONTRIB, alpha=QUICK_GELU_ALPHA)
-    if kind == GELU:
-        return b.op("Gelu", [x], name, approximate="none")
-    raise ValueError(f"no activation is called {kind!r}")
+    def kv_arena(self, spec: DecoderSpec) -> KvArena:
+        """See ``DialectGraph.kv_arena``."""
+        return OrtArena(self, spec)
 
-
-def attention(
-    b: GraphBuilder, qkv: str, heads: int, width: int, bias: LinearWeights, name: str
-) -> str:
-    """Bidirectional attention of packed qkv [N, S, 3 * width] → [N, S, width].
-
-    The bias of ``bias`` is added here, where the operator does it on the way.
-    """
-    parts = [f"{name}.{part}" for part in ("q", "k", "v")]
-    b.op("Split", [qkv, b.ints(f"split.{width}", [width] * 3)], name, outputs=parts, axis=2)
-    inputs = list(parts)
-    if bias.bias is not None:
-        inputs.append(b.array(f"{name}.qkv_bias", read_all(bias.bias)))
-    return b.op(
-        "MultiHeadAttention",
-        inputs,
-        name,
-        domain=CONTRIB,
-        num_heads=heads,
-        scale=1.0 / math.sqrt(width // heads),
-    )
+    def _skip_norm(self, op_type: str, inputs: list[str], eps: float, name: str) -> tuple[str, str]:
+        total = f"{name}.sum"
+        self.op(op_type, inputs, name, outputs=[name, "", "", total], domain=CONTRIB, epsilon=eps)
+        return name, total

@@ -5,15 +5,23 @@ Means are taken in float32 before the MLP, as the reference does. It never runs 
 
 from __future__ import annotations
 
-from omnilive_export.graphs.builder import GraphBuilder, PlannedGraph
+from omnilive_export.graphs.builder import PlannedGraph
+from omnilive_export.graphs.dialect import NewGraph
 from omnilive_export.graphs.mlp import mlp
+from omnilive_export.graphs.ort_ops import OrtGraph
 from omnilive_export.precision import LinearFormat
 from omnilive_export.specs import MlpSpec, PoolProjectorSpec
 from omnilive_export.weights import MlpWeights
 
 
 def pool_projector_graph(
-    name: str, spec: PoolProjectorSpec, weights: MlpWeights, fmt: LinearFormat, *, max_frames: int
+    name: str,
+    spec: PoolProjectorSpec,
+    weights: MlpWeights,
+    fmt: LinearFormat,
+    *,
+    max_frames: int,
+    new_graph: NewGraph = OrtGraph,
 ) -> PlannedGraph:
     """The tokens of one clip (spec §2.2).
 
@@ -21,7 +29,7 @@ def pool_projector_graph(
     [T * grid² + slots * T + 1, hidden]: every token, then the slots (frame by frame, row by row),
     then the mean of all.
     """
-    b = GraphBuilder(name)
+    b = new_graph(name)
     features = b.input("features", "float32", ("frames", spec.grid**2, spec.features))
     cell = spec.grid // spec.side
     maps = b.op(
@@ -43,10 +51,16 @@ def pool_projector_graph(
 
 
 def memory_projector_graph(
-    name: str, spec: MlpSpec, weights: MlpWeights, fmt: LinearFormat, *, max_tokens: int
+    name: str,
+    spec: MlpSpec,
+    weights: MlpWeights,
+    fmt: LinearFormat,
+    *,
+    max_tokens: int,
+    new_graph: NewGraph = OrtGraph,
 ) -> PlannedGraph:
     """``video_mem_proj`` (spec §1.3): ``memory`` float32 [n, inputs] → ``embeds`` [n, outputs]."""
-    b = GraphBuilder(name)
+    b = new_graph(name)
     memory = b.input("memory", "float32", ("tokens", spec.inputs))
     mlp(b, memory, weights, fmt, "video_mem_proj", out="embeds")
     b.output("embeds", "float32", ("tokens", spec.outputs))

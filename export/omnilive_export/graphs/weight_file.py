@@ -87,7 +87,7 @@ def write_graph(
 
 def _write_tensor(tensor: PlannedTensor, data: HashedFile, advance: Advance) -> None:
     begin = data.size
-    dtype = np.dtype(tensor.dtype)
+    dtype = tensor.stored_dtype
     told = 0
     for chunk in tensor.chunks():
         if chunk.dtype != dtype:

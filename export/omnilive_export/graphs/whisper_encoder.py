@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from omnilive_export.graphs.builder import GraphBuilder, PlannedGraph
+from omnilive_export.graphs.builder import PlannedGraph
+from omnilive_export.graphs.dialect import DialectGraph, NewGraph
 from omnilive_export.graphs.encoder_layer import EncoderShape, encoder_layer
 from omnilive_export.graphs.linear import linear
 from omnilive_export.graphs.log_mel import log_mel
-from omnilive_export.graphs.ort_ops import activation, layer_norm
+from omnilive_export.graphs.ort_ops import OrtGraph
 from omnilive_export.precision import LinearFormat
 from omnilive_export.reading.row_source import read_all
 from omnilive_export.specs import WhisperEncoderSpec
@@ -20,7 +21,12 @@ from omnilive_export.weights import LinearWeights, WhisperEncoderWeights
 
 
 def audio_encoder_graph(
-    name: str, spec: WhisperEncoderSpec, weights: WhisperEncoderWeights, fmt: LinearFormat
+    name: str,
+    spec: WhisperEncoderSpec,
+    weights: WhisperEncoderWeights,
+    fmt: LinearFormat,
+    *,
+    new_graph: NewGraph = OrtGraph,
 ) -> PlannedGraph:
     """The audio encoder with its front end and projector (spec §1.2, §3.3).
 
@@ -28,11 +34,13 @@ def audio_encoder_graph(
     Output ``embeds`` float32 [1, n, outputs] with L = ceil(N / hop) mel frames,
     a = (L - 1) // 2 + 1 positions and n = (a - 2) // 2 + 1 tokens.
     """
-    b = GraphBuilder(name)
+    if weights.projector is None:
+        raise ValueError("an encoder that feeds an LM needs its projector")
+    b = new_graph(name)
     pcm = b.input("pcm", "float32", (1, "samples"))
     mel, length = log_mel(b, pcm, spec.mel)
-    x = _conv(b, mel, weights.conv1, spec.activation, "conv1", stride=1)
-    x = _conv(b, x, weights.conv2, spec.activation, "conv2", stride=2)
+    x = conv(b, mel, weights.conv1, spec.activation, "conv1", stride=1)
+    x = conv(b, x, weights.conv2, spec.activation, "conv2", stride=2)
     x = b.op("Transpose", [x], "positions_first", perm=[0, 2, 1])
 
     one = b.ints("one", [1])
@@ -57,15 +65,15 @@ def audio_encoder_graph(
     kept = b.op("Slice", [x, zero, even, one], "paired")
     paired = b.op("Reshape", [kept, b.ints("pair.shape", [1, -1, 2, spec.hidden])], "pairs")
     pooled = b.op("ReduceMean", [paired, two], "pooled", keepdims=0)
-    normed = layer_norm(b, pooled, weights.final_norm, spec.eps, "final_norm")
+    normed = b.layer_norm(pooled, weights.final_norm, spec.eps, "final_norm")
     linear(b, normed, weights.projector, fmt, "projector", out="embeds")
     b.output("embeds", "float32", (1, "tokens", spec.outputs))
     limits = {"samples": spec.mel.max_samples, "tokens": spec.positions // 2}
     return b.finish(profile=limits)
 
 
-def _conv(
-    b: GraphBuilder, x: str, weights: LinearWeights, kind: str, name: str, *, stride: int
+def conv(
+    b: DialectGraph, x: str, weights: LinearWeights, kind: str, name: str, *, stride: int
 ) -> str:
     """Width-3 convolution over time with zero padding, then the activation: [1, C, L]."""
     kernel = b.array(f"{name}.weight", read_all(weights.weight))
@@ -75,4 +83,4 @@ def _conv(
     width = int(np.asarray(weights.weight.shape[2]))
     pad = width // 2
     y = b.op("Conv", inputs, name, pads=[pad, pad], strides=[stride])
-    return activation(b, y, kind, f"{name}.activation")
+    return b.activation(y, kind, f"{name}.activation")

@@ -15,10 +15,13 @@ from omnilive.engine.interface import Decoder, Engine
 from omnilive.engine.manifest import EngineInfo
 from omnilive.errors import PackError, SetupError
 
-BACKEND_MODULES = {"ort": "omnilive.engine.ort_backend"}
+BACKEND_MODULES = {
+    "ort": "omnilive.engine.ort_backend",
+    "tensorrt": "omnilive.backends.tensorrt_backend",
+}
 """Module of each backend this runtime has."""
 
-BACKEND_PACKAGES = {"ort": "onnxruntime"}
+BACKEND_PACKAGES = {"ort": "onnxruntime", "tensorrt": "tensorrt cuda-python"}
 """What pip installs for it."""
 
 

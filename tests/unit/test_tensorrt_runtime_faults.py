@@ -1,0 +1,137 @@
+"""Faults planted in the TensorRT backend, each caught on the fake device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from omnilive.engine.config import EngineConfig
+from tensorrt_fake import ContractError
+from tensorrt_machine import (
+    VERSIONS,
+    Machine,
+    Plans,
+    close,
+    embeddings,
+    machine_of,
+    make_plans,
+    whole,
+    with_fault,
+)
+
+
+@pytest.fixture(scope="module")
+def plans(tmp_path_factory: pytest.TempPathFactory) -> Plans:
+    return make_plans(tmp_path_factory.mktemp("plans"))
+
+
+@pytest.fixture
+def one_machine(plans: Plans, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    yield from machine_of(VERSIONS[0], plans, monkeypatch)
+
+
+FAULTS: dict[str, tuple[str, str, str, str]] = {
+    "an address that is never set": (
+        "tensorrt_decoder",
+        "        for context in self._contexts:\n            context.bind(name, buffer)\n",
+        "",
+        "has no address",
+    ),
+    "an arena that is bound without its shape": (
+        "tensorrt_decoder",
+        "                context.shape(name, arena.shape)\n",
+        "",
+        "has no shape",
+    ),
+    "a capture before the first run": (
+        "tensorrt_decoder",
+        "        context.enqueue()\n        if profile",
+        "        if profile",
+        "captured before the first",
+    ),
+    "an allocation in a capture": (
+        "tensorrt_decoder",
+        "self._stream.capture(context.enqueue)",
+        "self._stream.capture(lambda: [context.enqueue(), DeviceBuffer(8)])",
+        "an allocation while",
+    ),
+    "a wait in a capture": (
+        "tensorrt_decoder",
+        "self._stream.capture(context.enqueue)",
+        "self._stream.capture(lambda: [context.enqueue(), self._stream.synchronize()])",
+        "a wait while",
+    ),
+    "memory that is given back too early": (
+        "cuda",
+        "weakref.finalize(self, cudart.cudaFree, self.address)",
+        "cudart.cudaFree(self.address)",
+        "no device memory",
+    ),
+    "a profile that is not set": (
+        "tensorrt_runtime",
+        "if not context.set_optimization_profile_async(profile, stream.handle):",
+        "if profile < 0:",
+        "before a profile",
+    ),
+    "a context that holds memory for every profile": (
+        "tensorrt_runtime",
+        "create_execution_context(strategy)",
+        "create_execution_context()",
+        "memory for profiles",
+    ),
+    "an upload that makes the host wait": (
+        "cuda",
+        "self._copy(buffer.address, buffer.host_address,",
+        "self._copy(buffer.address, values.ctypes.data,",
+        "pageable",
+    ),
+    "an output too small for its block": (
+        "tensorrt_decoder",
+        "self._bind(self._output, DeviceBuffer(size))",
+        "self._bind(self._output, DeviceBuffer(4))",
+        "no device memory",
+    ),
+    "a missing wait": (
+        "tensorrt_decoder",
+        "        self._stream.synchronize()\n",
+        "",
+        "differs",
+    ),
+    "keys and values that are not written": (
+        "tensorrt_arena",
+        "        for buffer, source in zip(self.buffers, new, strict=True):",
+        "        for buffer, source in ():",
+        "differs",
+    ),
+    "a wrong pitch": (
+        "tensorrt_arena",
+        "                self.bucket * self._row,\n                source.address,",
+        "                tokens * self._row,\n                source.address,",
+        "differs",
+    ),
+    "an arena that is not cleared": (
+        "tensorrt_arena",
+        "            stream.clear(buffer)",
+        "            pass",
+        "differs",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_caught(
+    one_machine: Machine, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part, right, wrong, reason = FAULTS[fault]
+    x = embeddings(256, 5)
+    expected = whole(one_machine, "mem_lm", x)
+    with pytest.raises((ContractError, ValueError, AssertionError), match=reason):
+        backend = with_fault(part, right, wrong)
+        decoder = backend.load_decoder(
+            one_machine.records["mem_lm"], one_machine.folder, EngineConfig()
+        )
+        arena = decoder.new_arena(300)
+        found = [decoder.hidden(arena, x[a:b]) for a, b in ((0, 3), (3, 4), (4, 5))]
+        assert close(np.concatenate(found), expected), "differs"
