@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from omnilive.engine.config import EngineConfig
+from omnilive.engine.rebuild_config import RebuildConfig
 from omnilive.errors import ConfigError
 from omnilive.memory.config import (
     CompressionConfig,
@@ -25,6 +26,7 @@ from omnilive.memory.config import (
 )
 from omnilive.output_config import OutputConfig
 from omnilive.perception.config import RecognitionConfig, VadConfig
+from omnilive.plan.config import MemoryBudgetConfig
 from omnilive.reasoning.config import (
     MOST_TOKENS,
     BudgetConfig,
@@ -91,6 +93,8 @@ class RuntimeConfig:
 
     source: SourceConfig = field(default_factory=SourceConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
+    rebuild: RebuildConfig = field(default_factory=RebuildConfig)
+    memory_budget: MemoryBudgetConfig = field(default_factory=MemoryBudgetConfig)
     vad: VadConfig = field(default_factory=VadConfig)
     recognition: RecognitionConfig = field(default_factory=RecognitionConfig)
     segmentation: SegmentationConfig = field(default_factory=SegmentationConfig)

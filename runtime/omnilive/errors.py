@@ -78,3 +78,9 @@ class SetupError(OmniLiveError):
     """Something this machine lacks."""
 
     exit_code = 9
+
+
+class FitError(OmniLiveError):
+    """An engine pack that needs more memory than its budget, or than the machine has free."""
+
+    exit_code = 10

@@ -66,6 +66,8 @@ def test_what_is_written_is_read_back(text: str) -> None:
             [None],
             "shape[0] expected an integer or a string, found None",
         ),
+        (("engines", "mem_lm", "size"), 3, "engines.mem_lm.size expected an object, found 3"),
+        (("engines", "mem_lm", "size"), {}, "engines.mem_lm.size.parameters is missing"),
         (("tables", "mem_embed", "file"), None, "tables.mem_embed.file expected an object"),
     ],
 )

@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"omnilive {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
+    _add_plan(commands)
     _add_calibrate(commands)
     doctor = commands.add_parser("doctor", help="what this machine offers and what is missing")
     doctor.add_argument("--pack", metavar="DIR", help="also check this engine pack")
@@ -109,6 +110,30 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     run.set_defaults(call=_run)
 
 
+def _add_plan(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    plan = commands.add_parser(
+        "plan",
+        help="what a pack will need of memory and time, before anything is loaded",
+        description="Prints the bytes of weights, KV arenas, activations and workspace per engine "
+        "and lane, the visual tokens and seconds of an answer, and whether it fits: exit code 0, "
+        "or 10 with the settings that make it fit.",
+    )
+    plan.add_argument("--pack", required=True, metavar="DIR", help="engine pack to plan for")
+    plan.add_argument(
+        "--budget", metavar="SIZE", help="host memory it may take, as in 8GiB; default: the free"
+    )
+    plan.add_argument("--device-budget", metavar="SIZE", help="the same of a discrete GPU's memory")
+    plan.add_argument(
+        "--preset", default="edge", metavar="NAME", help="edge (default), paper or demo-compat"
+    )
+    plan.add_argument("--config", metavar="FILE", help="TOML file that changes the preset")
+    plan.add_argument(
+        "--frame", default="1280x720", metavar="WxH", help="frames of the source; default: 1280x720"
+    )
+    plan.add_argument("--json", action="store_true", help="print one JSON object")
+    plan.set_defaults(call=_plan)
+
+
 def _add_calibrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     calibrate = commands.add_parser(
         "calibrate",
@@ -141,6 +166,20 @@ def _run(args: argparse.Namespace) -> int:
         out=args.out,
         seed=args.seed,
         allow_inaccurate=args.allow_inaccurate,
+    )
+
+
+def _plan(args: argparse.Namespace) -> int:
+    from omnilive.cli import plan
+
+    return plan.plan(
+        args.pack,
+        preset=args.preset,
+        config_file=args.config,
+        budget=args.budget,
+        device_budget=args.device_budget,
+        frame=args.frame,
+        as_json=args.json,
     )
 
 

@@ -12,6 +12,7 @@ from omnilive.closing import Closers
 from omnilive.config import load_config
 from omnilive.engine.pack import open_pack
 from omnilive.errors import ConfigError
+from omnilive.plan.verdict import FRAME_SIZE, refuse_over_budget
 from omnilive.report.page import write_report
 from omnilive.session.asking import Ask
 from omnilive.session.session import RunOptions, Session
@@ -67,10 +68,17 @@ def run(
     config = load_config(preset, Path(config_file) if config_file else None)
     folder = Path(out)
     with Closers() as closers:
-        pack = open_pack(Path(pack_path), config=config.engine, allow_inaccurate=allow_inaccurate)
+        pack = open_pack(
+            Path(pack_path),
+            config=config.engine,
+            allow_inaccurate=allow_inaccurate,
+            rebuild=config.rebuild,
+        )
         closers.add(pack.close)
         source = open_media(source_path, config.source)
         closers.add(source.close)
+        shown = (source.info.width, source.info.height) if source.info.has_video else FRAME_SIZE
+        refuse_over_budget(pack.manifest, config, frame_size=shown)
         if realtime:
             pack.warm_up()
         options = RunOptions(preset=preset, realtime=realtime, seed=seed)

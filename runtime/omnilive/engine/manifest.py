@@ -72,6 +72,27 @@ class KvInfo:
 
 
 @dataclass(frozen=True)
+class EngineSize:
+    """What the cost of running an engine follows from, read off its graph by the exporter.
+
+    Attributes:
+        parameters: weights of matrix products by what they are multiplied with: ``rows`` (every
+            row of a run), ``plora`` (the rows with Partial-LoRA), ``head`` (the rows whose logits
+            are wanted), ``merged`` (rows after 2×2 mixing).
+        layers: attention layers.
+        width: values per row of the residual stream.
+        widest: values per row in the middle of an MLP.
+        attention_width: values per row of all query heads; 0 without attention.
+    """
+
+    parameters: Mapping[str, int]
+    layers: int
+    width: int
+    widest: int
+    attention_width: int
+
+
+@dataclass(frozen=True)
 class EngineInfo:
     """One engine of the pack.
 
@@ -87,6 +108,7 @@ class EngineInfo:
         build_seconds: wall time of its build.
         accuracy: measures against the source (see ``AccuracyRecord`` in engines/README.md), or
             None when not verified.
+        size: what its cost follows from; None in packs built before it was recorded.
     """
 
     name: str
@@ -100,6 +122,7 @@ class EngineInfo:
     profile: Mapping[str, int]
     build_seconds: float
     accuracy: Mapping[str, Any] | None = None
+    size: EngineSize | None = None
 
 
 @dataclass(frozen=True)
@@ -183,9 +206,12 @@ class Manifest:
     """The whole record of one engine pack.
 
     Attributes:
-        fingerprint: backend versions, device name, compute capability, CPU features of the build.
+        fingerprint: backend versions, device name, compute capability, CPU features of the build,
+            and under ``key`` what the build depended on (``cache_key.CacheKey``).
         source: sha256 of each checkpoint file read, keyed by its path in the checkpoint.
         trained: False for seeded random weights, whose words are noise.
+        build: seconds, peak memory and warnings of the build; ``checkpoint`` and ``arguments``
+            say how to build it again.
     """
 
     name: str

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import math
 import threading
 from collections.abc import Callable, Mapping
@@ -18,8 +19,11 @@ import numpy as np
 
 from omnilive.engine.architecture import DECODER_NAMES, faults
 from omnilive.engine.backends import backend
+from omnilive.engine.cache_key import REBUILD as STALE
+from omnilive.engine.cache_key import changes, recorded_key
 from omnilive.engine.config import EngineConfig
 from omnilive.engine.files import check_files
+from omnilive.engine.fingerprint import device_fingerprint
 from omnilive.engine.interface import Decoder, Engine, Table, Tokenizer
 from omnilive.engine.manifest import (
     BUILD,
@@ -32,12 +36,17 @@ from omnilive.engine.manifest import (
     Manifest,
     from_json,
 )
+from omnilive.engine.rebuild import rebuild as build_again
+from omnilive.engine.rebuild_config import RebuildConfig
 from omnilive.engine.tables import MappedTable
 from omnilive.engine.tokenizers import open_tokenizer
 from omnilive.errors import EngineError, PackError
 
 CALIBRATION_NAME = "calibration.json"
 _WARM_ARENA_TOKENS = 4
+_LOG = logging.getLogger(__name__)
+
+NO_KEY = "was built before packs recorded what they depend on; a changed backend goes unnoticed"
 
 T = TypeVar("T")
 
@@ -49,6 +58,7 @@ def open_pack(
     verify_hashes: bool = True,
     allow_inaccurate: bool = False,
     config: EngineConfig | None = None,
+    rebuild: RebuildConfig | None = None,
 ) -> EnginePack:
     """Check the pack at ``path`` and open it; engines load on first use.
 
@@ -58,22 +68,21 @@ def open_pack(
         verify_hashes: read every file and compare its sha256, not only its size.
         allow_inaccurate: open a pack whose accuracy record missed its tolerance.
         config: further session settings.
+        rebuild: what to do with a pack that was built for another backend version or device and
+            cannot be used as it is (``cache_key`` says which); by default it is built again.
 
     Raises:
         PackError: the folder is no pack, is incomplete, was changed, is of another format or
-            architecture, needs a backend this runtime lacks, or missed its accuracy.
-        SetupError: a backend is known but not installed.
+            architecture, needs a backend this runtime lacks, missed its accuracy, or is stale
+            and cannot be built again.
+        SetupError: a backend is known but not installed, or the exporter where it is needed.
         ConfigError: ``threads`` is out of range.
     """
     settings = config or EngineConfig()
     if threads:
         settings = dataclasses.replace(settings, threads=threads)
     settings.validate()
-    manifest = _read_manifest(path)
-    for where, what in faults(manifest):
-        raise PackError(what, where=f"{path}: {where}", mend=REBUILD.format(pack=path))
-    for name in ENGINE_NAMES:
-        backend(manifest.engines[name].backend)
+    manifest = _fresh_manifest(path, rebuild or RebuildConfig())
     check_files(manifest.all_files(), path, verify_hashes=verify_hashes)
     if not allow_inaccurate:
         for name in ENGINE_NAMES:
@@ -189,7 +198,12 @@ class EnginePack:
         )
 
 
-def _read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path) -> Manifest:
+    """The manifest of the pack at ``path``, checked against itself; no other file is read.
+
+    Raises:
+        PackError: the folder is no pack, or its manifest is of another format or architecture.
+    """
     file = path / MANIFEST_NAME
     mend = f"Name the folder of an engine pack, or build one: {BUILD.format(pack=path)}"
     try:
@@ -199,7 +213,48 @@ def _read_manifest(path: Path) -> Manifest:
         raise PackError(f"{what}, so it is no engine pack", where=str(path), mend=mend) from e
     except (OSError, UnicodeDecodeError) as e:
         raise PackError(f"cannot be read ({e})", where=str(file), mend=mend) from e
-    return from_json(text, pack=path)
+    manifest = from_json(text, pack=path)
+    for where, what in faults(manifest):
+        raise PackError(what, where=f"{path}: {where}", mend=REBUILD.format(pack=path))
+    return manifest
+
+
+def _usable_manifest(path: Path) -> Manifest:
+    """The manifest of a pack whose backends are all here."""
+    manifest = read_manifest(path)
+    for name in ENGINE_NAMES:
+        backend(manifest.engines[name].backend)
+    return manifest
+
+
+def _fresh_manifest(path: Path, config: RebuildConfig) -> Manifest:
+    """The manifest of a pack that was built for this machine, building it again where it was not.
+
+    A backend that is missing is refused first: a rebuild would not bring it. What changed without
+    harm is logged.
+    """
+    config.validate()
+    manifest = _usable_manifest(path)
+    fingerprint = device_fingerprint()
+    found = changes(manifest, fingerprint)
+    stale = [change for change in found if change.means == STALE]
+    if stale:
+        reason = "; ".join(str(change) for change in stale)
+        build_again(path, manifest, config, reason, keep=(CALIBRATION_NAME,))
+        manifest = _usable_manifest(path)
+        found = changes(manifest, fingerprint)
+        if any(change.means == STALE for change in found):
+            raise PackError(
+                f"was built again and is still not for this machine ({reason})",
+                where=str(path),
+                mend="Check with omnilive doctor that the backend loads; then build it by hand: "
+                + BUILD.format(pack=path),
+            )
+    if recorded_key(manifest.fingerprint) is None:
+        _LOG.warning("omnilive: %s: %s", path, NO_KEY)
+    for change in found:
+        _LOG.warning("omnilive: %s: %s since it was built; it loads all the same", path, change)
+    return manifest
 
 
 def _check_accuracy(engine: EngineInfo, path: Path) -> None:

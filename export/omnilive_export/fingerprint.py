@@ -1,0 +1,169 @@
+"""The cache key of a build: computed, written into the manifest, and compared before building.
+
+It decides whether a build can be skipped and never builds or publishes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import omnilive.engine.manifest
+import omnilive_export
+from omnilive.engine.cache_key import (
+    KEY,
+    CacheKey,
+    machine_facts,
+    recorded_key,
+    sha256_of_json,
+)
+from omnilive.engine.files import check_files
+from omnilive.engine.fingerprint import device_fingerprint
+from omnilive.engine.rebuild import ARGUMENTS, CHECKPOINT
+from omnilive.errors import PackError
+from omnilive_export.partial import AnyManifest, read_manifest
+
+NO_RECIPE = ("checkpoint", "out", "verify", "allow_inaccurate", "force", "arguments")
+"""What a request says besides how the engines are made."""
+
+BORNE_BY_HARDWARE = {
+    "NONE": (),
+    "SAME_COMPUTE_CAPABILITY": ("device",),
+    "AMPERE_PLUS": ("device", "compute_capability"),
+}
+"""TensorRT's hardware compatibility levels → what may change without a rebuild."""
+
+NOT_RECORDED = ("checkpoint", "out", "force")
+"""Options that a rebuild gives by itself."""
+
+
+def recipe_of(request: Any) -> dict[str, Any]:
+    """Every field of a build request that decides what its engines are, JSON-ready."""
+    fields = dataclasses.asdict(request)
+    chosen = {name: value for name, value in fields.items() if name not in NO_RECIPE}
+    recipe: dict[str, Any] = json.loads(json.dumps(chosen, default=str, sort_keys=True))
+    return recipe
+
+
+def recorded_arguments(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """The command line that gives ``options`` again, the checkpoint and the target left out.
+
+    Args:
+        options: option name with underscores → its parsed value; None and False are left out.
+    """
+    arguments: list[str] = []
+    for name, value in sorted(options.items()):
+        if name in NOT_RECORDED or value is None or value is False:
+            continue
+        arguments.append("--" + name.replace("_", "-"))
+        if value is not True:
+            values = value if isinstance(value, list | tuple) else [value]
+            arguments += [str(v.resolve() if isinstance(v, Path) else v) for v in values]
+    return tuple(arguments)
+
+
+def borne_changes(recipe: Mapping[str, Any], backend: str) -> tuple[str, ...]:
+    """Facts of the machine whose change engines of ``recipe`` were compiled to bear."""
+    options = recipe.get(backend)
+    if not isinstance(options, Mapping):
+        return ()
+    version = ("backend_version",) if options.get("version_compatible") else ()
+    return (*version, *BORNE_BY_HARDWARE.get(str(options.get("hardware")), ()))
+
+
+def build_key(recipe: Mapping[str, Any], backend: str, source: Mapping[str, str]) -> CacheKey:
+    """The key of a build on this machine.
+
+    Args:
+        recipe: from ``recipe_of``.
+        backend: that the pack is built for.
+        source: sha256 of each checkpoint file.
+    """
+    return _key(sha256_of_json(source), recipe, backend)
+
+
+def with_key(
+    manifest: AnyManifest, key: CacheKey, checkpoint: Path, arguments: Sequence[str] | None
+) -> AnyManifest:
+    """The manifest with the key and, in ``build``, how to build it again.
+
+    Args:
+        manifest: the new pack's.
+        key: of its build.
+        checkpoint: the folder it was built from.
+        arguments: from ``recorded_arguments``; None when nobody typed any.
+    """
+    return dataclasses.replace(
+        manifest,
+        fingerprint={
+            **manifest.fingerprint,
+            KEY: dataclasses.asdict(key),
+        },
+        build={
+            **manifest.build,
+            CHECKPOINT: str(checkpoint.resolve()),
+            **({} if arguments is None else {ARGUMENTS: list(arguments)}),
+        },
+    )
+
+
+def is_current(
+    out: Path,
+    recipe: Mapping[str, Any],
+    backend: str,
+    source: Future[dict[str, str]],
+    *,
+    stage: Callable[[str], None],
+    verify: bool,
+    allow_inaccurate: bool,
+) -> bool:
+    """Whether the pack at ``out`` is what this build would make.
+
+    What is cheap to compare comes first: the checkpoint's hashes are waited for only where
+    everything else agrees.
+
+    Args:
+        out: the pack, there or not.
+        recipe, backend: of the build.
+        source: hashes of the checkpoint's files, being computed.
+        stage: told before the wait.
+        verify: whether an accuracy record is wanted.
+        allow_inaccurate: whether one that misses its tolerance will do.
+    """
+    try:
+        manifest = read_manifest(out)
+        check_files(manifest.all_files(), out, verify_hashes=False)
+    except PackError:
+        return False
+    key = recorded_key(manifest.fingerprint)
+    records = [engine.accuracy for engine in manifest.engines.values()]
+    if key is None or (verify and None in records):
+        return False
+    if not allow_inaccurate and any(r is not None and not r.get("passed") for r in records):
+        return False
+    if key.digest != _key(key.source, recipe, backend).digest:
+        return False
+    stage("hashes of the checkpoint")
+    return key.source == sha256_of_json(source.result())
+
+
+@cache
+def builder_digest() -> str:
+    """sha256 over the exporter's own code, what judges a finished pack left out."""
+    root = Path(omnilive_export.__file__).parent
+    files = [p for p in root.rglob("*.py") if p.relative_to(root).parts[0] != "verify"]
+    digest = hashlib.sha256()
+    for path in (*sorted(files), Path(omnilive.engine.manifest.__file__)):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _key(source: str, recipe: Mapping[str, Any], backend: str) -> CacheKey:
+    machine = machine_facts(device_fingerprint(), backend)
+    return CacheKey(source, recipe, builder_digest(), machine, borne_changes(recipe, backend))

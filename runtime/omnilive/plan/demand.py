@@ -1,0 +1,224 @@
+"""What each lane asks of its engines: KV arenas and the rows of its largest run.
+
+Arithmetic on the manifest and the configuration, the same as the stages do when they start
+(each rule names the stage it follows). It never opens a tokenizer: words are counted by their
+bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from omnilive.config import RuntimeConfig
+from omnilive.engine.manifest import Manifest
+from omnilive.memory.prefill import ARENA_BLOCK_TOKENS
+from omnilive.perception.audio_model import (
+    AFTER_AUDIO,
+    BEFORE_AUDIO,
+    CLASSIFY,
+    TRANSCRIBE,
+    audio_tokens,
+)
+
+BYTES_PER_TOKEN = 3
+"""UTF-8 bytes taken for one token: English text has about four, a small vocabulary fewer."""
+
+
+@dataclass(frozen=True)
+class EngineDemand:
+    """How one lane uses one engine.
+
+    Attributes:
+        engine: its name.
+        lane: the lane that runs it.
+        rows: rows of the residual stream in the largest run.
+        arenas: capacities in tokens of the KV arenas, of decoders only.
+        fed_values, given_values: 4-byte values handed over and returned by that run.
+    """
+
+    engine: str
+    lane: str
+    rows: int
+    arenas: tuple[int, ...]
+    fed_values: int
+    given_values: int
+
+
+def text_tokens(text: str) -> int:
+    """About how many tokens ``text`` has."""
+    return math.ceil(len(text.encode()) / BYTES_PER_TOKEN)
+
+
+def window_clips(manifest: Manifest, config: RuntimeConfig) -> int:
+    """Clips that are integrated exactly, M (``LongTermMemory``)."""
+    return max(
+        1,
+        min(
+            config.long_term.max_clips,
+            manifest.memory.max_positions // _clip_rows(manifest, config),
+        ),
+    )
+
+
+def selected_clips(config: RuntimeConfig) -> int:
+    """Most clips a question retrieves (``select``); only so many share a probability of 1."""
+    retrieval = config.retrieval
+    if retrieval.rule == "top_k":
+        return retrieval.top_k
+    if retrieval.rule == "softmax_threshold":
+        most = 1 / retrieval.min_probability if retrieval.min_probability else math.inf
+        return int(min(retrieval.candidates, most))
+    return 1
+
+
+def context_tokens(manifest: Manifest, config: RuntimeConfig) -> int:
+    """Tokens of the answer's arena (``Reasoner``)."""
+    return config.reasoning.context_tokens or manifest.reasoner.max_positions
+
+
+def new_tokens(manifest: Manifest, config: RuntimeConfig) -> int:
+    """Longest answer in tokens (``Reasoner``)."""
+    return config.reasoning.max_new_tokens or manifest.reasoner.max_new_tokens
+
+
+def vit_rows(grid: int) -> int:
+    """Rows of one picture in a tower whose patches are mixed 2×2: patches and the class token."""
+    return (2 * grid) ** 2 + 1
+
+
+def lane_demands(manifest: Manifest, config: RuntimeConfig) -> tuple[EngineDemand, ...]:
+    """The demand on every engine, in the order data flows."""
+    return (*_memory(manifest, config), *_audio(manifest, config), *_reasoner(manifest, config))
+
+
+def _memory(m: Manifest, config: RuntimeConfig) -> tuple[EngineDemand, ...]:
+    spec, frames = m.memory, config.segmentation.clip_max
+    patches = spec.grid**2
+    clip = frames * (patches + spec.slots) + 1
+    compressed = text_tokens(config.compression.prompt) + clip
+    window = window_clips(m, config)
+    question = window + config.retrieval.max_question_tokens
+    held = (
+        *[compressed] * config.compression.max_concurrent,
+        window * _clip_rows(m, config),
+        question,
+    )
+    arenas = tuple(_block(tokens, spec.max_positions) for tokens in held)
+    step = max(
+        config.compression.step_tokens, config.long_term.step_tokens, config.retrieval.step_tokens
+    )
+    rows = min(step, max(arenas))
+    return (
+        EngineDemand(
+            engine="mem_vit",
+            lane="see",
+            rows=vit_rows(spec.grid),
+            arenas=(),
+            fed_values=spec.pixels**2 * 3 // 4,
+            given_values=patches * spec.features + spec.cls,
+        ),
+        EngineDemand(
+            engine="mem_proj",
+            lane="remember",
+            rows=clip,
+            arenas=(),
+            fed_values=frames * patches * spec.features,
+            given_values=clip * spec.hidden,
+        ),
+        EngineDemand(
+            engine="mem_lm",
+            lane="remember",
+            rows=rows,
+            arenas=arenas,
+            fed_values=(rows + compressed) * spec.hidden,
+            given_values=rows * spec.hidden,
+        ),
+    )
+
+
+def _audio(m: Manifest, config: RuntimeConfig) -> tuple[EngineDemand, ...]:
+    spec = m.audio
+    heard = audio_tokens(spec.max_samples, spec.hop)
+    before = text_tokens(BEFORE_AUDIO)
+    after = max(text_tokens(AFTER_AUDIO.format(instruction=i)) for i in (CLASSIFY, TRANSCRIBE))
+    written = max(config.recognition.max_tokens, config.recognition.max_label_tokens)
+    capacity = min(spec.max_positions, before + heard + after + written)
+    rows = min(capacity, heard + after)
+    return (
+        EngineDemand(
+            engine="aud_enc",
+            lane="listen",
+            rows=2 * heard,
+            arenas=(),
+            fed_values=spec.max_samples,
+            given_values=heard * spec.hidden,
+        ),
+        EngineDemand(
+            engine="aud_lm",
+            lane="listen",
+            rows=rows,
+            arenas=(capacity,),
+            fed_values=rows * spec.hidden,
+            given_values=spec.vocab,
+        ),
+    )
+
+
+def _reasoner(m: Manifest, config: RuntimeConfig) -> tuple[EngineDemand, ...]:
+    spec = m.reasoner
+    context = context_tokens(m, config)
+    check = min(config.instruction.max_prompt_tokens, spec.max_positions)
+    # The instruction check prefills what is new in its prompt in one block.
+    rows = max(
+        min(config.reasoning.prefill_chunk, context),
+        min(check, text_tokens(config.instruction.template) + 2 * config.turn.max_words),
+    )
+    tiles = config.prompt.tiles_per_step
+    memory_rows = min(
+        m.memory.max_positions,
+        window_clips(m, config)
+        + selected_clips(config) * m.memory.slots * config.segmentation.clip_max,
+    )
+    longest_prompt = min(
+        max(1, context - new_tokens(m, config)),
+        config.budget.max_prompt_tokens or context,
+        config.budget.max_visual_tokens + memory_rows + check,
+    )
+    return (
+        EngineDemand(
+            engine="vlm_vit",
+            lane="reason",
+            rows=tiles * vit_rows(spec.grid),
+            arenas=(),
+            fed_values=tiles * spec.pixels**2 * 3 // 4,
+            given_values=tiles * spec.grid**2 * spec.hidden,
+        ),
+        EngineDemand(
+            engine="mem_to_vlm",
+            lane="reason",
+            rows=memory_rows,
+            arenas=(),
+            fed_values=memory_rows * m.memory.hidden,
+            given_values=memory_rows * spec.hidden,
+        ),
+        EngineDemand(
+            engine="vlm_lm",
+            lane="reason",
+            rows=rows,
+            arenas=(context, check),
+            # Evidence in parts, and the prompt they are joined to.
+            fed_values=(rows + 2 * longest_prompt) * spec.hidden,
+            given_values=spec.vocab,
+        ),
+    )
+
+
+def _clip_rows(m: Manifest, config: RuntimeConfig) -> int:
+    """Rows of long-term memory's input per clip: H and Ĥ."""
+    return m.memory.slots * config.segmentation.clip_max + 1
+
+
+def _block(tokens: int, positions: int) -> int:
+    """Capacity of an arena for ``tokens`` (``arena_for``)."""
+    return min(-(-tokens // ARENA_BLOCK_TOKENS) * ARENA_BLOCK_TOKENS, positions)
