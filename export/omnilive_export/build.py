@@ -12,20 +12,26 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from omnilive.engine.manifest import MANIFEST_NAME, Manifest, from_json, to_json
-from omnilive.errors import BuildError, SetupError
+from omnilive.engine.manifest import MANIFEST_NAME
+from omnilive.errors import BuildError, ConfigError, SetupError
 from omnilive_export.child import Send, run_in_child
 from omnilive_export.disk import check_space, disk_errors
+from omnilive_export.engine_size import with_sizes
+from omnilive_export.fingerprint import build_key, is_current, recipe_of, with_key
 from omnilive_export.pack import check_target, partial_pack, publish
+from omnilive_export.partial import AnyManifest, manifest_json, read_manifest
 from omnilive_export.peak_memory import peak_rss_bytes
-from omnilive_export.plan import plan_pack
+from omnilive_export.plan import PackPlan, plan_pack
 from omnilive_export.precision import PackPrecision
 from omnilive_export.progress import BuildView
-from omnilive_export.reading.checkpoint import find_folders, hash_files
+from omnilive_export.reading.checkpoint import CheckpointFolders, find_folders, hash_files
+from omnilive_export.tensorrt.dialect import tensorrt_dialect, with_stored_kinds
+from omnilive_export.tensorrt.options import BuildOptions
+from omnilive_export.tensorrt.pack_builder import TENSORRT, build_pack_engines, check_request
 from omnilive_export.verify.reference import REQUIRED
 from omnilive_export.writing import PackFacts, with_accuracy, write_pack
 
@@ -38,12 +44,15 @@ class BuildRequest:
     """What the user asked for.
 
     Attributes:
-        checkpoint: folder with the three models.
+        checkpoint: folder with the three models, some of them, or one model.
         out: folder of the pack.
         precision: formats of its weights.
-        backend: ``ort``.
+        backend: ``ort`` or ``tensorrt``.
         verify: compare every engine with its source.
         allow_inaccurate: publish even when an engine misses its tolerance.
+        force: build even where the pack is up to date.
+        arguments: options that make this request again, for the manifest; None if not known.
+        tensorrt: options of that backend.
     """
 
     checkpoint: Path
@@ -52,24 +61,32 @@ class BuildRequest:
     backend: str
     verify: bool
     allow_inaccurate: bool
+    force: bool = False
+    arguments: tuple[str, ...] | None = None
+    tensorrt: BuildOptions = field(default_factory=BuildOptions)
 
 
-def build_pack(request: BuildRequest, view: BuildView) -> Manifest:
-    """Build the pack and put it in its place.
+def build_pack(request: BuildRequest, view: BuildView) -> AnyManifest:
+    """Build the pack and put it in its place, unless the one that is there has the same key.
 
     Returns:
-        The manifest of the published pack.
+        The manifest of the published pack, a partial one when the checkpoint lacks a model.
 
     Raises:
         CheckpointError: the checkpoint cannot be read or is not recognised.
         BuildError: the target is not a pack, the disk is full, the child was killed, or an engine
             missed its tolerance.
-        SetupError: verification was asked for and what it needs is not installed.
+        SetupError: what verification or the backend needs is not installed.
+        ConfigError: verification was asked for and its reference cannot read this checkpoint, or
+            the backend has no such weights or options.
     """
-    find_folders(request.checkpoint)
+    folders = find_folders(request.checkpoint)
     check_target(request.out)
+    if request.backend == TENSORRT:
+        check_request(request.precision, request.tensorrt, verify=request.verify)
     if request.verify:
         _check_verify_extra()
+        _check_verifiable(folders)
 
     def waiting() -> None:
         view.note(f"{request.out}: another build of this pack is running; waiting for it to end")
@@ -77,8 +94,13 @@ def build_pack(request: BuildRequest, view: BuildView) -> Manifest:
     with disk_errors(request.out), partial_pack(request.out, waiting=waiting) as folder:
         on_message = _forward(view)
         where = str(request.out)
-        run_in_child(write_in_child, (request, folder), on_message, where=where)
-        manifest = _read_manifest(folder)
+        if not run_in_child(write_in_child, (request, folder), on_message, where=where):
+            view.note(f"{request.out}: up to date; --force builds it again")
+            return read_manifest(request.out)
+        manifest = read_manifest(folder)
+        if request.backend == TENSORRT and not request.tensorrt.onnx_only:
+            manifest = build_pack_engines(folder, manifest, request.tensorrt, on_message)
+            _write_manifest(folder, manifest)
         if request.verify:
             judged = (folder, request.checkpoint)
             records = run_in_child(verify_in_child, judged, on_message, where=where)
@@ -106,8 +128,12 @@ def check_accuracy(records: Mapping[str, Mapping[str, Any]], out: Path) -> None:
         )
 
 
-def write_in_child(send: Send, request: BuildRequest, folder: Path) -> None:
-    """The child that plans and writes the pack, manifest included."""
+def write_in_child(send: Send, request: BuildRequest, folder: Path) -> bool:
+    """The child that plans and writes the pack, manifest included.
+
+    Returns:
+        Whether it wrote one: not where the pack in its place is up to date.
+    """
     begun = time.monotonic()
     folders = find_folders(request.checkpoint)
     for warning in folders.warnings:
@@ -115,13 +141,24 @@ def write_in_child(send: Send, request: BuildRequest, folder: Path) -> None:
     report = _Reporter(send)
     facts = PackFacts(request.out.name, request.precision.name, request.backend)
     with ExitStack() as stack, disk_errors(request.out):
-        plan = plan_pack(folders, request.precision, stack)
-        check_space(plan.nbytes, folder, request.out)
-        send("total", plan.cost)
+        plan = _plan(folders, request, stack)
         hasher = stack.enter_context(ThreadPoolExecutor(max_workers=1))
         stop = threading.Event()
         stack.callback(stop.set)
         source = hasher.submit(hash_files, folders.root, plan.sources, stop)
+        recipe = recipe_of(request)
+        if not request.force and is_current(
+            request.out,
+            recipe,
+            request.backend,
+            source,
+            stage=report.stage,
+            verify=request.verify,
+            allow_inaccurate=request.allow_inaccurate,
+        ):
+            return False
+        check_space(plan.nbytes, folder, request.out)
+        send("total", plan.cost)
         manifest = write_pack(
             plan,
             folder,
@@ -137,7 +174,19 @@ def write_in_child(send: Send, request: BuildRequest, folder: Path) -> None:
             "symmetric": request.precision.blocks.symmetric,
             "warnings": list(folders.warnings),
         }
-        _write_manifest(folder, replace(manifest, build=build))
+        manifest = with_sizes(replace(manifest, build=build), plan.engines)
+        key = build_key(recipe, request.backend, source.result())
+        _write_manifest(folder, with_key(manifest, key, request.checkpoint, request.arguments))
+    return True
+
+
+def _plan(folders: CheckpointFolders, request: BuildRequest, stack: ExitStack) -> PackPlan:
+    """The plan in the dialect of the backend."""
+    precision = request.precision
+    if request.backend != TENSORRT:
+        return plan_pack(folders, precision, stack)
+    plan = plan_pack(folders, precision, stack, new_graph=tensorrt_dialect(precision))
+    return with_stored_kinds(plan, precision)
 
 
 def verify_in_child(send: Send, folder: Path, checkpoint: Path) -> dict[str, dict[str, Any]]:
@@ -193,9 +242,23 @@ def _check_verify_extra() -> None:
         )
 
 
-def _read_manifest(folder: Path) -> Manifest:
-    return from_json((folder / MANIFEST_NAME).read_text(encoding="utf-8"), pack=folder)
+def _check_verifiable(folders: CheckpointFolders) -> None:
+    """Refuse early what the reference implementation cannot read as it is."""
+    models = (folders.memory, folders.audio, folders.reasoner)
+    if folders.adapter is not None:
+        what = f"the reference does not merge {folders.adapter.name}/"
+    elif folders.single is not None:
+        what = "there is a reference of the family's three models only"
+    elif any(f and not any(f.glob("*.safetensors")) for f in models):
+        what = "the reference reads safetensors only"
+    else:
+        return
+    raise ConfigError(
+        what,
+        where="--verify",
+        mend="Merge or convert the checkpoint with its own library, or build without --verify.",
+    )
 
 
-def _write_manifest(folder: Path, manifest: Manifest) -> None:
-    (folder / MANIFEST_NAME).write_text(to_json(manifest), encoding="utf-8")
+def _write_manifest(folder: Path, manifest: AnyManifest) -> None:
+    (folder / MANIFEST_NAME).write_text(manifest_json(manifest), encoding="utf-8")

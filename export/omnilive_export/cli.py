@@ -11,13 +11,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from omnilive.cli.pipe import discard
-from omnilive.engine.manifest import Manifest
 from omnilive.errors import OmniLiveError
 from omnilive_export.build import BuildRequest, build_pack
+from omnilive_export.fingerprint import recorded_arguments
+from omnilive_export.graphs.tensorrt_int4 import BLOCK_SIZES as TENSORRT_BLOCK_SIZES
+from omnilive_export.partial import AnyManifest, PartialManifest
 from omnilive_export.precision import BLOCK_SIZES, INT4, PRECISIONS, pack_precision
 from omnilive_export.progress import build_view
+from omnilive_export.tensorrt.options import add_options, options_from
+from omnilive_export.tensorrt.pack_builder import TENSORRT
 
-BACKENDS = ("ort",)
+BACKENDS = ("ort", TENSORRT)
+DEFAULT_BLOCK = {"ort": BLOCK_SIZES[0], TENSORRT: TENSORRT_BLOCK_SIZES[0]}
+"""The finest blocks that each backend takes."""
+
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells expect it."""
 
@@ -43,11 +50,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             checkpoint=args.checkpoint,
             out=args.out.resolve(),
             precision=pack_precision(
-                args.precision, block=args.block_size, symmetric=not args.asymmetric
+                args.precision,
+                block=args.block_size or DEFAULT_BLOCK[args.backend],
+                symmetric=not args.asymmetric,
             ),
             backend=args.backend,
             verify=args.verify,
             allow_inaccurate=args.allow_inaccurate,
+            force=args.force,
+            arguments=recorded_arguments(vars(args)),
+            tensorrt=options_from(args),
         )
         with build_view(sys.stderr) as view:
             manifest = build_pack(request, view)
@@ -64,12 +76,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def summary(manifest: Manifest, out: Path) -> str:
+def summary(manifest: AnyManifest, out: Path) -> str:
     """What was built, and how accurate it is where that was measured."""
     size = sum(file.bytes for file in manifest.all_files())
     peak = manifest.build["peak_rss_bytes"]
+    kind = "partial pack" if isinstance(manifest, PartialManifest) else "pack"
+    count = len(manifest.engines)
     lines = [
-        f"{out}: {manifest.precision} pack of {len(manifest.engines)} engines, "
+        f"{out}: {manifest.precision} {kind} of {count} engine{'s' * (count != 1)}, "
         f"{size / 1e6:.1f} MB, built in {manifest.build['seconds']:.1f} s "
         f"with at most {peak / (1 << 20):.0f} MiB of memory"
     ]
@@ -98,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         required=True,
         metavar="DIR",
-        help="folder with memory/, audio/ and base/ or merge_lora/",
+        help="folder with memory/, audio/ and base/ (and adapter/) or merge_lora/, or one model",
     )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="the pack, e.g. engines/NAME"
@@ -116,8 +130,9 @@ def _parser() -> argparse.ArgumentParser:
         "--block-size",
         type=int,
         choices=BLOCK_SIZES,
-        default=BLOCK_SIZES[0],
-        help="weights that share a scale (default: %(default)s)",
+        help="weights that share a scale (default: {ort}, with tensorrt {tensorrt})".format(
+            **DEFAULT_BLOCK
+        ),
     )
     parser.add_argument(
         "--asymmetric", action="store_true", help="give int4 blocks a zero point of their own"
@@ -132,4 +147,12 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="keep a pack that misses its tolerance; the pack says so",
     )
+    parser.add_argument(
+        "--force", action="store_true", help="build even where the pack is up to date"
+    )
+    add_options(parser)
     return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -23,6 +23,7 @@ _REFUSED = (
     errno.EEXIST,
     errno.ENOTDIR,
     errno.ENAMETOOLONG,
+    errno.EFBIG,
 )
 _SLACK_BYTES = 16 << 20
 """Room for models, tokenizers, the manifest and alignment beside the weights."""

@@ -5,202 +5,128 @@ Nothing is written and no large weight is read here, so a misfit shows before th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from omnilive.engine.manifest import AudioSpec, MemorySpec, ReasonerSpec
-from omnilive_export.graphs.builder import PlannedGraph
-from omnilive_export.graphs.clip_vit import memory_vit_graph, reasoner_vit_graph
-from omnilive_export.graphs.decoder import decoder_graph
-from omnilive_export.graphs.projectors import memory_projector_graph, pool_projector_graph
-from omnilive_export.graphs.whisper_encoder import audio_encoder_graph
-from omnilive_export.models.audio import AudioModel, read_audio_model
+from omnilive_export.graphs.dialect import NewGraph
+from omnilive_export.graphs.ort_ops import OrtGraph
+from omnilive_export.models.audio import read_audio_model
 from omnilive_export.models.memory import MemoryModel, read_memory_model
-from omnilive_export.models.reasoner import ReasonerModel, first_existing, read_reasoner_model
-from omnilive_export.precision import FP32, PackPrecision
+from omnilive_export.models.reasoner import ReasonerModel, read_reasoner_model
+from omnilive_export.plan_parts import (
+    audio_part,
+    memory_part,
+    reasoner_part,
+    reasoner_spec,
+    sentencepiece_file,
+)
+from omnilive_export.plan_single import single_part
+from omnilive_export.planned import PackPlan, PlannedEngine, PlannedPart
+from omnilive_export.precision import PackPrecision
+from omnilive_export.reading.adapter import AdaptedStore
 from omnilive_export.reading.checkpoint import CheckpointFolders
-from omnilive_export.reading.row_source import ArrayRows
-from omnilive_export.reading.tensor_store import TensorStore
-from omnilive_export.tables import PlannedTable
-from omnilive_export.tokenizers import SENTENCEPIECE_NAME, piece_id
+from omnilive_export.reading.tensor_store import Tensors, TensorStore
 
-TURN_END = "[UNUSED_TOKEN_145]"
-"""The piece that ends the reasoner's turn (spec §1.5)."""
-
-MAX_FRAMES = 16
-"""Frames of the longest clip, and of one run of the compressor's tower (spec §2.1, §10)."""
-
-MAX_TILES = 26
-"""Tiles of one picture at the reference's largest hd_num, 25, and its global view (spec §1.4)."""
+__all__ = ["PackPlan", "PlannedEngine", "PlannedPart", "plan_pack"]
 
 
-@dataclass(frozen=True)
-class PlannedEngine:
-    """One graph and the formats of its groups of weights."""
-
-    graph: PlannedGraph
-    precision: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class PackPlan:
-    """Everything a pack will hold.
-
-    Attributes:
-        engines, tables: in the order they are written.
-        bpe: tokenizer name → folder of its vocab.json.
-        sentencepiece: tokenizer name → its model file.
-        sources: every checkpoint file the pack depends on.
-        trained: False when any model holds seeded random weights.
-    """
-
-    engines: tuple[PlannedEngine, ...]
-    tables: tuple[PlannedTable, ...]
-    bpe: Mapping[str, Path]
-    sentencepiece: Mapping[str, Path]
-    sources: tuple[Path, ...]
-    memory: MemorySpec
-    audio: AudioSpec
-    reasoner: ReasonerSpec
-    trained: bool
-
-    @property
-    def cost(self) -> int:
-        """Values that will be read."""
-        return sum(e.graph.cost for e in self.engines) + sum(t.cost for t in self.tables)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of weights and tables that will be written."""
-        return sum(e.graph.nbytes for e in self.engines) + sum(t.nbytes for t in self.tables)
-
-
-def plan_pack(folders: CheckpointFolders, precision: PackPrecision, stack: ExitStack) -> PackPlan:
-    """Plan the pack of a checkpoint.
+def plan_pack(
+    folders: CheckpointFolders,
+    precision: PackPrecision,
+    stack: ExitStack,
+    *,
+    new_graph: NewGraph = OrtGraph,
+) -> PackPlan:
+    """Plan the pack of a checkpoint, of those of its models that are there.
 
     Args:
         folders: the checkpoint.
         precision: formats of the pack.
         stack: closes the checkpoint's files; the plan reads from them until then.
+        new_graph: the dialect.
 
     Raises:
         CheckpointError: a file, key or tensor is missing or odd.
     """
-    stores = {}
-    for folder in (folders.memory, folders.audio, folders.reasoner):
-        store = TensorStore(folder)
-        stack.callback(store.close)
-        stores[folder] = store
-    memory = read_memory_model(folders.memory, stores[folders.memory])
-    audio = read_audio_model(folders.audio, stores[folders.audio])
-    reasoner = read_reasoner_model(
-        folders.reasoner,
-        folders.reasoner_fallback,
-        stores[folders.reasoner],
-        memory_hidden=memory.lm.hidden,
-    )
-    model = first_existing(folders.reasoner, folders.reasoner_fallback, SENTENCEPIECE_NAME)
+    parts: list[PlannedPart] = []
+    memory: MemoryModel | None = None
+    memory_spec: MemorySpec | None = None
+    audio_spec: AudioSpec | None = None
+    spec: ReasonerSpec | None = None
+    if folders.memory is not None:
+        store = _opened(folders.memory, stack)
+        memory = read_memory_model(folders.memory, store)
+        memory_spec = memory.manifest_spec()
+        parts.append(memory_part(memory, store, precision, new_graph=new_graph))
+    if folders.audio is not None:
+        store = _opened(folders.audio, stack)
+        audio = read_audio_model(folders.audio, store)
+        audio_spec = audio.manifest_spec()
+        parts.append(audio_part(audio, store, precision, new_graph=new_graph))
+    if folders.reasoner is not None:
+        tensors = _reasoner_tensors(folders.reasoner, folders.adapter, stack)
+        reasoner = read_reasoner_model(
+            folders.reasoner,
+            folders.reasoner_fallback,
+            tensors,
+            memory_hidden=None if memory is None else memory.lm.hidden,
+        )
+        fallback = folders.reasoner_fallback
+        spec = reasoner_spec(reasoner, sentencepiece_file(folders.reasoner, fallback))
+        part = reasoner_part(
+            reasoner,
+            tensors,
+            precision,
+            fallback=fallback,
+            max_memory_tokens=_memory_tokens(memory, reasoner),
+            new_graph=new_graph,
+        )
+        parts.append(part)
+    if folders.single is not None:
+        store = _opened(folders.single, stack)
+        parts.append(single_part(folders.single, store, precision, new_graph=new_graph))
+    return _joined(parts, memory=memory_spec, audio=audio_spec, reasoner=spec)
+
+
+def _memory_tokens(memory: MemoryModel | None, reasoner: ReasonerModel) -> int:
+    """Most memory tokens there can be: the compressor's context, else what the reasoner takes."""
+    return reasoner.lm.max_positions if memory is None else memory.lm.max_positions
+
+
+def _reasoner_tensors(folder: Path, adapter: Path | None, stack: ExitStack) -> Tensors:
+    base = _opened(folder, stack)
+    if adapter is None:
+        return base
+    adapted = AdaptedStore(base, adapter)
+    stack.callback(adapted.close)
+    return adapted
+
+
+def _opened(folder: Path, stack: ExitStack) -> TensorStore:
+    store = TensorStore(folder)
+    stack.callback(store.close)
+    return store
+
+
+def _joined(
+    parts: Iterable[PlannedPart],
+    *,
+    memory: MemorySpec | None,
+    audio: AudioSpec | None,
+    reasoner: ReasonerSpec | None,
+) -> PackPlan:
+    parts = list(parts)
     return PackPlan(
-        engines=(
-            *_memory_engines(memory, precision),
-            *_audio_engines(audio, precision),
-            *_reasoner_engines(reasoner, memory, precision),
-        ),
-        tables=(
-            PlannedTable("mem_embed", memory.embedding, precision.tables),
-            PlannedTable("aud_embed", audio.embedding, precision.tables),
-            PlannedTable("vlm_embed", reasoner.embedding, precision.tables),
-            PlannedTable("vlm_separators", ArrayRows(reasoner.separators), FP32),
-        ),
-        bpe={"memory": folders.memory, "audio": folders.audio},
-        sentencepiece={"reasoner": model},
-        sources=_sources(folders, stores, model),
-        memory=memory.manifest_spec(),
-        audio=audio.manifest_spec(),
-        reasoner=_reasoner_spec(reasoner, model),
-        trained=memory.trained and audio.trained and reasoner.trained,
+        engines=tuple(e for p in parts for e in p.engines),
+        tables=tuple(t for p in parts for t in p.tables),
+        sources=tuple(sorted({s for p in parts for s in p.sources})),
+        trained=all(p.trained for p in parts),
+        bpe={name: path for p in parts for name, path in p.bpe.items()},
+        sentencepiece={name: path for p in parts for name, path in p.sentencepiece.items()},
+        ready_made={name: path for p in parts for name, path in p.ready_made.items()},
+        memory=memory,
+        audio=audio,
+        reasoner=reasoner,
     )
-
-
-def _memory_engines(m: MemoryModel, precision: PackPrecision) -> tuple[PlannedEngine, ...]:
-    encoder = precision.encoder
-    vit = memory_vit_graph("mem_vit", m.vit, m.vit_weights, encoder, max_batch=MAX_FRAMES)
-    projector = pool_projector_graph(
-        "mem_proj", m.projector, m.projector_weights, encoder, max_frames=MAX_FRAMES
-    )
-    lm = decoder_graph("mem_lm", m.lm, m.lm_weights, precision)
-    return (
-        PlannedEngine(vit, {"encoder": encoder.kind}),
-        PlannedEngine(projector, {"projector": encoder.kind}),
-        PlannedEngine(lm, {"blocks": precision.blocks.kind}),
-    )
-
-
-def _audio_engines(m: AudioModel, precision: PackPrecision) -> tuple[PlannedEngine, ...]:
-    encoder = audio_encoder_graph("aud_enc", m.encoder, m.encoder_weights, precision.encoder)
-    lm = decoder_graph("aud_lm", m.lm, m.lm_weights, precision)
-    kinds = {"blocks": precision.blocks.kind, "head": precision.head.kind}
-    return PlannedEngine(encoder, {"encoder": precision.encoder.kind}), PlannedEngine(lm, kinds)
-
-
-def _reasoner_engines(
-    m: ReasonerModel, memory: MemoryModel, precision: PackPrecision
-) -> tuple[PlannedEngine, ...]:
-    encoder = precision.encoder
-    vit = reasoner_vit_graph(
-        "vlm_vit",
-        m.vit,
-        m.vit_weights,
-        m.projector,
-        m.projector_weights,
-        encoder,
-        max_batch=MAX_TILES,
-    )
-    lm = decoder_graph("vlm_lm", m.lm, m.lm_weights, precision, plora=True)
-    bridge = memory_projector_graph(
-        "mem_to_vlm",
-        m.memory_projector,
-        m.memory_projector_weights,
-        encoder,
-        max_tokens=memory.lm.max_positions,
-    )
-    kinds = {
-        "blocks": precision.blocks.kind,
-        "head": precision.head.kind,
-        "plora": precision.plora.kind,
-    }
-    return (
-        PlannedEngine(vit, {"encoder": encoder.kind, "projector": encoder.kind}),
-        PlannedEngine(lm, kinds),
-        PlannedEngine(bridge, {"projector": encoder.kind}),
-    )
-
-
-def _reasoner_spec(m: ReasonerModel, tokenizer_model: Path) -> ReasonerSpec:
-    stop_ids = {piece_id(tokenizer_model, TURN_END), *m.eos_ids}
-    return ReasonerSpec(
-        pixels=m.vit.pixels,
-        grid=m.vit.grid,
-        hidden=m.lm.hidden,
-        vocab=m.lm.vocab,
-        max_positions=m.lm.max_positions,
-        bos_id=m.bos_id,
-        stop_ids=tuple(sorted(stop_ids)),
-        max_new_tokens=m.max_new_tokens,
-    )
-
-
-def _sources(
-    folders: CheckpointFolders, stores: Mapping[Path, TensorStore], tokenizer_model: Path
-) -> tuple[Path, ...]:
-    """Weights, and every small file of the folders that decides what they mean."""
-    found = {tokenizer_model}
-    for store in stores.values():
-        found.update(store.files)
-    for folder in (folders.memory, folders.audio, folders.reasoner, folders.reasoner_fallback):
-        if folder.is_dir():
-            found.update(folder.rglob("*.json"))
-            found.update(folder.glob("merges.txt"))
-    return tuple(sorted(found))

@@ -74,21 +74,43 @@ class MlpSpec:
 
 
 @dataclass(frozen=True)
+class Llama3Scaling:
+    """Scaling of rotary frequencies by their wavelength, in positions.
+
+    Those longer than ``original_positions`` / ``low`` are divided by ``factor``, those shorter than
+    ``original_positions`` / ``high`` are kept, and those between go from one to the other.
+    """
+
+    factor: float
+    low: float
+    high: float
+    original_positions: int
+
+
+@dataclass(frozen=True)
 class RopeSpec:
     """Rotary positions of the half-split form.
 
     Attributes:
         theta: base of the frequencies.
-        position_divisor: linear scaling; 1 when there is none.
+        position_divisor: linear scaling of positions, as InternLM2 does it; 1 when there is none.
+        frequency_divisor: the same of frequencies, as Hugging Face's classes do it, which rounds
+            otherwise.
+        dynamic_from: length of a sequence beyond which dynamic NTK scaling would change every
+            frequency (spec §1.3); None when there is no such scaling.
+        llama3: Llama 3.1's scaling of the low frequencies; None when there is none.
     """
 
     theta: float
     position_divisor: float = 1.0
+    frequency_divisor: float = 1.0
+    dynamic_from: int | None = None
+    llama3: Llama3Scaling | None = None
 
 
 @dataclass(frozen=True)
 class DecoderSpec:
-    """A pre-norm causal decoder with grouped queries and SwiGLU (Qwen2 and InternLM2).
+    """A pre-norm causal decoder with grouped queries and SwiGLU (Qwen, Llama and InternLM2).
 
     Attributes:
         max_positions: longest context; a decoder with dynamic NTK is bounded to the length up to
@@ -148,14 +170,14 @@ class LogMelSpec:
 
 @dataclass(frozen=True)
 class WhisperEncoderSpec:
-    """Qwen2-Audio's encoder: Whisper's, then average pooling by 2, layer norm and a linear.
+    """Whisper's encoder; Qwen2-Audio's has average pooling by 2 and a linear at its end.
 
     Attributes:
         mel: the front end.
         positions: rows of the position table.
         activation: ``gelu`` or ``quick_gelu``.
         eps: of the layer norms.
-        outputs: width of the LM it feeds.
+        outputs: width of what it gives: of the LM it feeds, or its own.
     """
 
     mel: LogMelSpec

@@ -70,6 +70,17 @@ def write_qwen2_tokenizer(name: str, folder: Path, pack: Path) -> TokenizerInfo:
     return TokenizerInfo(name, "bpe", _written(pack, name, BPE_NAME, text.encode()))
 
 
+def copy_tokenizer(name: str, path: Path, pack: Path) -> TokenizerInfo:
+    """Copy a tokenizer.json as ``name`` into ``pack``. Raises CheckpointError if it is none."""
+    data = _bytes(path)
+    try:
+        Tokenizer.from_buffer(data)
+    # The library raises plain Exception, and ValueError, for files it does not understand.
+    except Exception as e:
+        raise _odd(path, f"is no tokenizer ({e})") from e
+    return TokenizerInfo(name, "bpe", _written(pack, name, BPE_NAME, data))
+
+
 def write_sentencepiece_tokenizer(name: str, model: Path, pack: Path) -> TokenizerInfo:
     """Copy a SentencePiece model as ``name`` into ``pack``. Raises CheckpointError."""
     piece_id(model, "<s>")

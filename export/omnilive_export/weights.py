@@ -82,10 +82,19 @@ class MlpWeights:
 
 
 @dataclass(frozen=True)
+class HeadNorms:
+    """RMS norms [head_dim] of each query head and of each key head, before they are rotated."""
+
+    query: RowSource
+    key: RowSource
+
+
+@dataclass(frozen=True)
 class DecoderLayerWeights:
     """One decoder layer.
 
     ``qkv`` is [q + k + v widths, hidden], all query heads first, then key, then value heads.
+    ``head_norms`` are Qwen3's; None for decoders without.
     """
 
     attention_norm: RowSource
@@ -95,6 +104,7 @@ class DecoderLayerWeights:
     gate: LinearWeights
     up: LinearWeights
     down: LinearWeights
+    head_norms: HeadNorms | None = None
 
 
 @dataclass(frozen=True)
@@ -108,11 +118,14 @@ class DecoderWeights:
 
 @dataclass(frozen=True)
 class WhisperEncoderWeights:
-    """Whisper's encoder with Qwen2-Audio's end: convs [out, in, 3] with bias [out]."""
+    """Whisper's encoder: convs [out, in, 3] with bias [out].
+
+    ``projector`` is Qwen2-Audio's; None for the encoder alone.
+    """
 
     conv1: LinearWeights
     conv2: LinearWeights
     positions: RowSource
     layer: Callable[[int], EncoderLayerWeights]
     final_norm: NormWeights
-    projector: LinearWeights
+    projector: LinearWeights | None

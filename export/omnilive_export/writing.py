@@ -17,14 +17,19 @@ from omnilive import __version__
 from omnilive.engine.fingerprint import device_fingerprint
 from omnilive.engine.manifest import EngineInfo, Manifest, TensorInfo, TokenizerInfo
 from omnilive_export.graphs.weight_file import write_graph
-from omnilive_export.plan import PackPlan, PlannedEngine
+from omnilive_export.partial import AnyManifest, PartialManifest
+from omnilive_export.planned import PackPlan, PlannedEngine
 from omnilive_export.tables import write_table
-from omnilive_export.tokenizers import write_qwen2_tokenizer, write_sentencepiece_tokenizer
+from omnilive_export.tokenizers import (
+    copy_tokenizer,
+    write_qwen2_tokenizer,
+    write_sentencepiece_tokenizer,
+)
 
 Stage = Callable[[str], None]
 Advance = Callable[[int], None]
 
-ARENA_INPUTS = ("seqlens_k", "total_sequence_length")
+ARENA_INPUTS = ("seqlens_k", "total_sequence_length", "write_position")
 """Decoder inputs that place a block in its KV arena; like it, described by ``kv``."""
 
 
@@ -45,7 +50,7 @@ def write_pack(
     *,
     stage: Stage,
     advance: Advance,
-) -> Manifest:
+) -> AnyManifest:
     """Write every engine, table and tokenizer of ``plan`` into ``folder``.
 
     Args:
@@ -71,23 +76,25 @@ def write_pack(
         stage(table.name)
         tables[table.name] = write_table(table, folder, advance=advance)
     stage("hashes of the checkpoint")
-    return Manifest(
-        name=facts.name,
-        precision=facts.precision,
-        trained=plan.trained,
-        builder_version=__version__,
-        memory=plan.memory,
-        audio=plan.audio,
-        reasoner=plan.reasoner,
-        engines=engines,
-        tables=tables,
-        tokenizers=tokenizers,
-        source=source.result(),
-        fingerprint=device_fingerprint(),
-    )
+    written: dict[str, Any] = {
+        "name": facts.name,
+        "precision": facts.precision,
+        "trained": plan.trained,
+        "builder_version": __version__,
+        "memory": plan.memory,
+        "audio": plan.audio,
+        "reasoner": plan.reasoner,
+        "engines": engines,
+        "tables": tables,
+        "tokenizers": tokenizers,
+        "source": source.result(),
+        "fingerprint": device_fingerprint(),
+    }
+    whole = None not in (plan.memory, plan.audio, plan.reasoner)
+    return Manifest(**written) if whole else PartialManifest(**written)
 
 
-def with_accuracy(manifest: Manifest, records: Mapping[str, Mapping[str, Any]]) -> Manifest:
+def with_accuracy(manifest: AnyManifest, records: Mapping[str, Mapping[str, Any]]) -> AnyManifest:
     """The manifest with the accuracy records of ``records``, engine by engine."""
     engines = {
         name: dataclasses.replace(engine, accuracy=records.get(name, engine.accuracy))
@@ -126,6 +133,8 @@ def _described(tensors: tuple[TensorInfo, ...]) -> tuple[TensorInfo, ...]:
 
 def _write_tokenizers(plan: PackPlan, folder: Path) -> dict[str, TokenizerInfo]:
     written = {name: write_qwen2_tokenizer(name, path, folder) for name, path in plan.bpe.items()}
+    for name, path in plan.ready_made.items():
+        written[name] = copy_tokenizer(name, path, folder)
     for name, model in plan.sentencepiece.items():
         written[name] = write_sentencepiece_tokenizer(name, model, folder)
     return written

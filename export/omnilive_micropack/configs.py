@@ -214,3 +214,25 @@ def reasoner_generation_config(dims: FamilyDims) -> dict[str, Any]:
         "max_new_tokens": dims.max_new_tokens,
         "pad_token_id": 2,
     }
+
+
+def adapter_config(dims: FamilyDims) -> dict[str, Any]:
+    """``adapter/adapter_config.json``, as PEFT writes it (spec §1.3)."""
+    return {
+        "auto_mapping": None,
+        "base_model_name_or_path": "base",
+        "bias": "none",
+        "fan_in_fan_out": False,
+        "inference_mode": True,
+        "lora_alpha": dims.adapter_rank,
+        "lora_dropout": 0.05,
+        "modules_to_save": ["video_mem_proj"],
+        "peft_type": "LORA",
+        "r": dims.adapter_rank,
+        "rank_pattern": {},
+        "alpha_pattern": {},
+        "target_modules": ["wqkv", "wo", "w1", "w2", "w3"],
+        "task_type": "CAUSAL_LM",
+        "use_dora": False,
+        "use_rslora": False,
+    }

@@ -5,6 +5,7 @@ Data only. Everything downstream reads sizes from the checkpoint's ``config.json
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 
@@ -82,6 +83,9 @@ class FamilyDims:
         reserved_pieces: trailing ``[UNUSED_TOKEN_n]`` pieces of the reasoner's tokenizer, the
             last two of which frame a turn (spec §1.5).
         max_new_tokens: length limit of an answer, for ``generation_config.json``.
+        trained_pieces: pieces the reasoner's tokenizer is trained to, the reserved ones included;
+            the rest of its vocabulary is filled with pieces no text gives. None trains them all.
+        adapter_rank: rank of the LoRA in ``adapter/``; its alpha equals it (spec §1.3).
     """
 
     memory_tower: VisionDims
@@ -98,6 +102,8 @@ class FamilyDims:
     bpe_entries: int
     reserved_pieces: int
     max_new_tokens: int
+    trained_pieces: int | None = None
+    adapter_rank: int = 16
 
 
 MICRO = FamilyDims(
@@ -120,4 +126,29 @@ MICRO = FamilyDims(
 int4 blocks and fused attention apply as they do at full size. The short answers are because the
 seeded weights have nothing to say."""
 
-PRESETS = {"micro": MICRO}
+_CLIP_LARGE_336 = VisionDims(pixels=336, patch=14, width=1024, layers=24, heads=16, mlp=4096)
+
+FULL = FamilyDims(
+    memory_tower=_CLIP_LARGE_336,
+    memory_lm=LmDims(
+        1536, 28, 12, 2, 8960, vocab=151936, positions=32768, eps=1e-6, rope_theta=1e6
+    ),
+    audio_encoder=AudioEncoderDims(1280, 32, 20, 5120, mel_bins=128, source_positions=1500),
+    audio_lm=LmDims(1536, 28, 12, 2, 8960, vocab=156032, positions=8192, eps=1e-5, rope_theta=None),
+    reasoner_tower=dataclasses.replace(_CLIP_LARGE_336, pixels=560),
+    reasoner_lm=LmDims(
+        4096, 32, 32, 8, 14336, vocab=92544, positions=24576, eps=1e-5, rope_theta=1e6
+    ),
+    select_layer=-2,
+    slots=4,
+    plora_rank=256,
+    rope_factor=2.0,
+    reasoner_shards=4,
+    bpe_entries=1008,
+    reserved_pieces=8,
+    max_new_tokens=512,
+    trained_pieces=1024,
+    adapter_rank=128,
+)
+"""The real internlm-xcomposer2d5-ol-7b (spec §1), 26 GB in bfloat16. Its tokenizers are as small
+as the miniature's, under embedding tables of the real size: they can't be had without its data."""

@@ -47,6 +47,9 @@ TIED_BRANCH_GAINS = (0.2, 1.0)
 """Gains of attention and feed-forward branches in a tied model, whose embeddings are small: what
 was read must neither drown in the average of what came before nor outlast the layers."""
 
+ADAPTER_GAIN = 0.3
+"""Size of the LoRA of ``adapter/`` beside the weight it is merged into."""
+
 HEAD_GAIN = 4.0
 """Standard deviation of an untied head's logits: peaked enough for a top-1 to be meant."""
 
@@ -172,29 +175,43 @@ def audio_tensors(dims: FamilyDims) -> Iterator[TensorSpec]:
     yield from qwen2("language_model.model.", lm, tied=True)
 
 
+def reasoner_linears(layer: str, dims: FamilyDims) -> Iterator[tuple[str, int, int, float]]:
+    """Linears of one of the reasoner's layers: name, rows, columns and gain."""
+    lm = dims.reasoner_lm
+    qkv = (lm.heads + 2 * lm.kv_heads) * lm.head_dim
+    branch = _branch_gain(lm.layers)
+    yield f"{layer}.attention.wqkv", qkv, lm.width, 1.0
+    yield f"{layer}.attention.wo", lm.width, lm.width, branch
+    yield f"{layer}.feed_forward.w1", lm.mlp, lm.width, 1.0
+    yield f"{layer}.feed_forward.w3", lm.mlp, lm.width, 1.0
+    yield f"{layer}.feed_forward.w2", lm.width, lm.mlp, branch
+
+
+def adapter_tensors(dims: FamilyDims) -> Iterator[TensorSpec]:
+    """``adapter/``: LoRA of the reasoner's linears and a whole ``video_mem_proj`` (spec §1.3)."""
+    lm, prefix, rank = dims.reasoner_lm, "base_model.model.", dims.adapter_rank
+    for i in range(lm.layers):
+        for name, rows, columns, gain in reasoner_linears(f"model.layers.{i}", dims):
+            yield _weight(f"{prefix}{name}.lora_A.weight", rank, columns)
+            yield _weight(f"{prefix}{name}.lora_B.weight", rows, rank, ADAPTER_GAIN * gain)
+    yield from _mlp_projector(f"{prefix}video_mem_proj", dims.memory_lm.width, lm.width)
+
+
 def reasoner_tensors(dims: FamilyDims) -> Iterator[TensorSpec]:
     """``base/``: InternLM2 with Partial-LoRA, CLIP tower, both projectors (spec §1.3)."""
     lm, tower = dims.reasoner_lm, dims.reasoner_tower
     width = lm.width
-    qkv = (lm.heads + 2 * lm.kv_heads) * lm.head_dim
-    branch = _branch_gain(lm.layers)
     # Separators stand among the mixed patch tokens and pass through vision_proj with them.
     yield TensorSpec("plora_glb_GN", (1, 1, tower.mixed_width), 1.0)
     yield TensorSpec("plora_sub_GN", (1, 1, 1, tower.mixed_width), 1.0)
     yield TensorSpec("model.tok_embeddings.weight", (lm.vocab, width), UNTIED_EMBEDDING_STD)
     for i in range(lm.layers):
         layer = f"model.layers.{i}"
-        for name, rows, columns, gain in (
-            ("attention.wqkv", qkv, width, 1.0),
-            ("attention.wo", width, width, branch),
-            ("feed_forward.w1", lm.mlp, width, 1.0),
-            ("feed_forward.w3", lm.mlp, width, 1.0),
-            ("feed_forward.w2", width, lm.mlp, branch),
-        ):
+        for name, rows, columns, gain in reasoner_linears(layer, dims):
             rank = dims.plora_rank
-            yield _weight(f"{layer}.{name}.weight", rows, columns, gain)
-            yield _weight(f"{layer}.{name}.Plora_A.weight", rank, columns)
-            yield _weight(f"{layer}.{name}.Plora_B.weight", rows, rank, PLORA_GAIN * gain)
+            yield _weight(f"{name}.weight", rows, columns, gain)
+            yield _weight(f"{name}.Plora_A.weight", rank, columns)
+            yield _weight(f"{name}.Plora_B.weight", rows, rank, PLORA_GAIN * gain)
         yield _rms_norm(f"{layer}.attention_norm", width)
         yield _rms_norm(f"{layer}.ffn_norm", width)
     yield _rms_norm("model.norm", width)

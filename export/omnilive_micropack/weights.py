@@ -1,14 +1,15 @@
 """Seeded values for the tensors of a checkpoint, streamed into safetensors files.
 
 It holds at most one block of values at a time, so that a full-size family needs no more memory
-than the miniature; it never imports torch.
+than the miniature; it never imports torch. A tensor's values are either drawn for it alone, or cut
+from one pool of normal values that all tensors share: drawing billions takes minutes.
 """
 
 from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,17 @@ BLOCK_ELEMENTS = 4 << 20
 DRAW = 10
 """Which of many equally random checkpoints seed 0 is."""
 
+POOL_ELEMENTS = (1 << 22) - 3
+"""Values of the shared pool. A prime: rows of any width then meet it at ever other places."""
+
 BF16_BYTES = 2
 HEADER_ALIGNMENT = 8
+
+Bits = npt.NDArray[np.uint16]
+"""bfloat16 values by their bits."""
+
+Draw = Callable[[TensorSpec, int], Iterator[Bits]]
+"""The values of a tensor in flat blocks, given its spec and the seed."""
 
 
 def bf16_bits(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
@@ -60,12 +70,48 @@ def blocks(spec: TensorSpec, seed: int) -> Iterator[npt.NDArray[np.float32]]:
         yield values
 
 
-def write_safetensors(path: Path, specs: Sequence[TensorSpec], seed: int) -> int:
-    """Write the tensors as bfloat16 in the order given; return the bytes of tensor data.
+def drawn(spec: TensorSpec, seed: int) -> Iterator[Bits]:
+    """Values drawn for this tensor alone: ``blocks`` as bfloat16."""
+    for values in blocks(spec, seed):
+        yield bf16_bits(values)
 
-    Raises:
-        OutputError: the file cannot be written.
+
+def pooled(seed: int) -> Draw:
+    """A draw that cuts every tensor from one pool of ``POOL_ELEMENTS`` normal values.
+
+    A tensor is the pool, scaled and shifted for it, from a place of its own; after each turn
+    through the pool it goes on at another place. Mean, spread and range are those asked for, and
+    equal values lie far apart, but no two tensors are independent: good for sizes, speeds and the
+    error of a quantizer, not for what a model says.
     """
+    pool = np.random.default_rng([DRAW, seed]).standard_normal(POOL_ELEMENTS, dtype=np.float32)
+
+    def draw(spec: TensorSpec, seed: int) -> Iterator[Bits]:
+        if spec.sinusoid:
+            yield from drawn(spec, seed)
+            return
+        rng = np.random.default_rng([DRAW, seed, zlib.crc32(spec.name.encode())])
+        if spec.elements <= POOL_ELEMENTS:
+            places = np.arange(spec.elements) + rng.integers(POOL_ELEMENTS)
+            yield _scaled(pool.take(places, mode="wrap"), spec)
+            return
+        scaled = _scaled(pool, spec)
+        left = spec.elements
+        while left:
+            place = int(rng.integers(POOL_ELEMENTS))
+            for run in (scaled[place:], scaled[:place]):
+                yield run[:left]
+                left -= min(left, len(run))
+
+    return draw
+
+
+def _scaled(values: npt.NDArray[np.float32], spec: TensorSpec) -> Bits:
+    return bf16_bits(values * np.float32(spec.std) + np.float32(spec.mean))
+
+
+def safetensors_header(specs: Sequence[TensorSpec]) -> tuple[bytes, int]:
+    """Everything before the tensors of a safetensors file, and the bytes of tensors after it."""
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     offset = 0
     for spec in specs:
@@ -78,20 +124,29 @@ def write_safetensors(path: Path, specs: Sequence[TensorSpec], seed: int) -> int
         offset = end
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % HEADER_ALIGNMENT)
+    return len(text).to_bytes(8, "little") + text, offset
+
+
+def write_safetensors(path: Path, specs: Sequence[TensorSpec], seed: int, draw: Draw) -> int:
+    """Write the tensors as bfloat16 in the order given; return the bytes of tensor data.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    header, nbytes = safetensors_header(specs)
     try:
         with path.open("wb") as file:
-            file.write(len(text).to_bytes(8, "little"))
-            file.write(text)
+            file.write(header)
             for spec in specs:
-                for values in blocks(spec, seed):
-                    file.write(bf16_bits(values).astype("<u2", copy=False).tobytes())
+                for bits in draw(spec, seed):
+                    file.write(bits.astype("<u2", copy=False).data)
     except OSError as e:
         raise OutputError(
             f"cannot be written ({e.strerror or e})",
             where=str(path),
             mend="Free space there or choose another folder with --out.",
         ) from e
-    return offset
+    return nbytes
 
 
 def split_shards(specs: Sequence[TensorSpec], count: int) -> list[list[TensorSpec]]:
@@ -105,7 +160,9 @@ def split_shards(specs: Sequence[TensorSpec], count: int) -> list[list[TensorSpe
     return [s for s in shards if s]
 
 
-def write_weights(folder: Path, specs: Sequence[TensorSpec], seed: int, shards: int) -> None:
+def write_weights(
+    folder: Path, specs: Sequence[TensorSpec], seed: int, shards: int, draw: Draw = drawn
+) -> None:
     """Write ``model.safetensors``, or numbered shards and their index as Hugging Face names them.
 
     Raises:
@@ -113,13 +170,13 @@ def write_weights(folder: Path, specs: Sequence[TensorSpec], seed: int, shards: 
     """
     parts = split_shards(specs, shards)
     if len(parts) == 1:
-        write_safetensors(folder / "model.safetensors", specs, seed)
+        write_safetensors(folder / "model.safetensors", specs, seed, draw)
         return
     weight_map: dict[str, str] = {}
     total = 0
     for i, part in enumerate(parts, start=1):
         name = f"model-{i:05d}-of-{len(parts):05d}.safetensors"
-        total += write_safetensors(folder / name, part, seed)
+        total += write_safetensors(folder / name, part, seed, draw)
         weight_map.update({spec.name: name for spec in part})
     index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
     (folder / "model.safetensors.index.json").write_text(

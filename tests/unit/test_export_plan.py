@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from export_checkpoints import Change, checkpoint_with, micro_checkpoint, plan
@@ -99,9 +100,54 @@ def test_a_configuration_that_misfits_the_weights_is_one_clear_error(
     assert str(bent) in raised.value.where
 
 
-def test_a_checkpoint_without_one_of_its_models_is_refused(tmp_path: Path) -> None:
-    shutil.copytree(micro_checkpoint() / "memory", tmp_path / "memory")
-    with pytest.raises(CheckpointError, match=r"folder audio/ with a config\.json is missing"):
+def only(folder: Path, *models: str) -> Path:
+    """A checkpoint in ``folder`` with some models of the micro checkpoint."""
+    for model in models:
+        shutil.copytree(micro_checkpoint() / model, folder / model)
+    return folder
+
+
+PARTS = {
+    "memory": ("mem_vit", "mem_proj", "mem_lm"),
+    "audio": ("aud_enc", "aud_lm"),
+    "base": ("vlm_vit", "vlm_lm", "mem_to_vlm"),
+}
+
+
+@pytest.mark.parametrize("models", [("memory",), ("audio",), ("base",), ("memory", "base")])
+def test_a_checkpoint_of_some_models_is_planned_as_a_partial_pack(
+    tmp_path: Path, models: tuple[str, ...]
+) -> None:
+    folders = find_folders(only(tmp_path, *models))
+    assert "so the pack is partial" in folders.warnings[0]
+    with ExitStack() as stack:
+        planned = plan(tmp_path, stack)
+        whole = {e.graph.name: e.graph for e in plan(micro_checkpoint(), stack).engines}
+    names = [e.graph.name for e in planned.engines]
+    assert names == [name for model in models for name in PARTS[model]]
+    specs = {"memory": planned.memory, "audio": planned.audio, "base": planned.reasoner}
+    assert {model for model, spec in specs.items() if spec is not None} == set(models)
+    for engine in planned.engines:
+        assert engine.graph.inputs == whole[engine.graph.name].inputs
+
+
+@pytest.mark.parametrize("model", ["memory", "audio", "base"])
+def test_the_folder_of_one_model_of_the_family_is_known_by_its_architecture(model: str) -> None:
+    with ExitStack() as stack:
+        planned = plan(micro_checkpoint() / model, stack)
+        assert tuple(e.graph.name for e in planned.engines) == PARTS[model]
+
+
+def test_a_config_beside_the_models_folders_does_not_hide_them(tmp_path: Path) -> None:
+    only(tmp_path, "memory")
+    (tmp_path / "config.json").write_text('{"architectures": ["InternLMXComposer2ForCausalLM"]}')
+    folders = find_folders(tmp_path)
+    assert folders.memory == tmp_path / "memory" and folders.single is None
+
+
+def test_a_folder_without_any_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "memory").mkdir()
+    with pytest.raises(CheckpointError, match=r"has no config\.json, nor memory/"):
         find_folders(tmp_path)
 
 
@@ -119,13 +165,6 @@ def test_a_merged_reasoner_is_preferred_and_may_borrow_small_files(tmp_path: Pat
         assert bent / "merge_lora" / "config.json" in planned.sources
 
 
-def test_an_unmerged_adapter_is_warned_about(tmp_path: Path) -> None:
-    bent = checkpoint_with(tmp_path, "base/config.json", lambda values: None)
-    assert find_folders(bent).warnings == ()
-    (bent / "adapter").mkdir()
-    assert "adapter/ is not merged" in find_folders(bent).warnings[0]
-
-
 def qwen2_config(**keys: Any) -> ConfigFile:
     values = {
         "hidden_size": 64,
@@ -139,6 +178,18 @@ def qwen2_config(**keys: Any) -> ConfigFile:
         "rms_norm_eps": 1e-6,
     }
     return ConfigFile(Path("config.json"), {**values, **keys})
+
+
+def test_a_family_member_keeps_the_rope_theta_of_its_own_config() -> None:
+    with ExitStack() as stack:
+        graphs = {e.graph.name: e.graph for e in plan(micro_checkpoint(), stack).engines}
+        bases = {}
+        for name in ("mem_lm", "aud_lm", "vlm_lm"):
+            sines = next(t for t in graphs[name].tensors if t.name == "rope.sin")
+            position_1 = next(iter(sines.chunks()))[1]
+            # The second frequency is theta to the power of -2 / head_dim.
+            bases[name] = np.arcsin(position_1[1]) ** (-len(position_1))
+    assert bases == pytest.approx({"mem_lm": 1e6, "aud_lm": 1e4, "vlm_lm": 1e6}, rel=1e-4)
 
 
 def test_an_absent_rope_theta_is_ten_thousand_and_a_given_one_is_used() -> None:

@@ -14,6 +14,8 @@ from omnilive_export.reading.config_file import read_config
 from omnilive_export.reading.row_source import ArrayRows, PickedRows, RowRange, row_blocks
 from omnilive_export.reading.safetensors_file import SafetensorsFile
 from omnilive_export.reading.tensor_store import TensorStore
+from omnilive_export.reading.torch_file import TorchFile
+from torch_files import write_torch_file
 
 
 def bfloat16_bits(values: np.ndarray) -> np.ndarray:
@@ -63,6 +65,32 @@ def test_a_truncated_file_is_refused_whatever_is_left(
     with pytest.raises(CheckpointError) as raised:
         SafetensorsFile(path)
     assert raised.value.where == str(path)
+
+
+def resident_file_bytes() -> int:
+    """Pages of mapped files in this process's memory."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssFile:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("the kernel tells no RssFile")
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="needs Linux's /proc")
+@pytest.mark.parametrize("name", ["x.safetensors", "x.bin"])
+def test_pages_of_a_large_file_leave_memory_once_they_are_read(tmp_path: Path, name: str) -> None:
+    large = {"a": np.zeros((4096, 4096), np.float32)}
+    path = tmp_path / name
+    if name.endswith(".bin"):
+        write_torch_file(path, large)
+    else:
+        save_file(large, path)
+    file = TorchFile(path) if name.endswith(".bin") else SafetensorsFile(path)
+    before = most = resident_file_bytes()
+    for start, stop in row_blocks((4096, 4096)):
+        file.rows("a", start, stop)
+        most = max(most, resident_file_bytes())
+    file.close()
+    assert most - before < 8 << 20 < path.stat().st_size
 
 
 def test_shards_are_found_by_their_index(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from safetensors import safe_open
 
-from omnilive_micropack import weights
+from omnilive_micropack import text_tokenizers, weights
 from omnilive_micropack.checkpoint import main
 from omnilive_micropack.corpus import corpus
 from omnilive_micropack.dimensions import MICRO
+from omnilive_micropack.filler_pieces import with_filler
 from omnilive_micropack.layout import TensorSpec
 
 
@@ -180,6 +182,74 @@ def test_added_tokens_follow_the_merges_and_the_table_covers_them(
 def test_bfloat16_is_the_nearest_one(values: np.ndarray) -> None:
     kept = (weights.bf16_bits(values).astype(np.uint32) << 16).view(np.float32)
     assert np.all(np.abs(kept - values) <= np.abs(values) * 2.0**-8)
+
+
+@pytest.mark.parametrize("shape", [(7,), (300, 11), (40, 513)])
+def test_pooled_values_have_the_mean_and_spread_asked_for(
+    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As large a pool as stays a small part of the largest tensor.
+    monkeypatch.setattr(weights, "POOL_ELEMENTS", 4001)
+    draw = weights.pooled(3)
+    spec = TensorSpec("w", shape, 0.5, mean=2.0)
+    bits = np.concatenate(list(draw(spec, 3)))
+    assert bits.shape == (spec.elements,)
+    values = (bits.astype(np.uint32) << 16).view(np.float32).reshape(shape)
+    assert abs(float(values.mean()) - 2.0) < 2 / np.sqrt(min(values.size, 4001))
+    assert 0.2 < float(values.std()) < 0.8
+    if values.ndim > 1:
+        assert np.linalg.matrix_rank(values) == min(shape)
+    again = np.concatenate(list(weights.pooled(3)(spec, 3)))
+    other = np.concatenate(list(draw(TensorSpec("v", shape, 0.5, mean=2.0), 3)))
+    assert np.array_equal(again, bits)
+    assert not np.array_equal(other, bits)
+
+
+def test_one_model_can_be_written_alone_and_leaves_the_others(tmp_path: Path) -> None:
+    out = tmp_path / "checkpoint"
+    assert main(["--out", str(out), "--only", "memory", "--adapter"]) == 0
+    assert sorted(p.name for p in out.iterdir()) == ["adapter", "memory"]
+    before = _digests(out)
+    assert main(["--out", str(out), "--only", "audio", "--seed", "1"]) == 0
+    after = _digests(out)
+    assert before.items() <= after.items()
+    assert {name.partition("/")[0] for name in after} == {"adapter", "memory", "audio"}
+
+
+def test_the_adapter_has_the_names_peft_saves(tmp_path: Path) -> None:
+    main(["--out", str(tmp_path), "--only", "audio", "--adapter"])
+    config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    with safe_open(tmp_path / "adapter" / "adapter_model.safetensors", "np") as file:
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+    layer, lm = "base_model.model.model.layers.0.feed_forward", MICRO.reasoner_lm
+    assert shapes[f"{layer}.w2.lora_A.weight"] == (config["r"], lm.mlp)
+    assert shapes[f"{layer}.w2.lora_B.weight"] == (lm.width, config["r"])
+    assert "base_model.model.video_mem_proj.2.bias" in shapes
+    assert len(shapes) == 2 * 5 * lm.layers + 4
+
+
+def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usage = type("Usage", (), {"free": 20_000_000_000})
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    assert main(["--out", str(tmp_path / "full"), "--full-size"]) == 8
+    assert "20.0 GB free, 26.0 GB are needed" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_filler_pieces_keep_the_turn_at_the_end_and_change_no_encoding() -> None:
+    sentencepiece = pytest.importorskip("sentencepiece")
+    trained = text_tokenizers.train_sentencepiece(corpus(), 1024, 8)
+    filled = with_filler(trained, 2000, 8)
+    small, large = (
+        sentencepiece.SentencePieceProcessor(model_proto=proto) for proto in (trained, filled)
+    )
+    assert large.get_piece_size() == 2000
+    assert large.piece_to_id("[UNUSED_TOKEN_145]") == 1998
+    for line in corpus()[:20]:
+        assert large.encode(line) == small.encode(line)
+    assert with_filler(trained, 1024, 8) == trained
 
 
 @given(st.integers(1, 40), st.integers(1, 5))

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from omnilive_export.graphs.ort_ops import ACTIVATIONS
+from omnilive_export.graphs.dialect import ACTIVATIONS
 from omnilive_export.models.layers import linear_weights, norm_weights
 from omnilive_export.reading.config_file import ConfigFile, read_config
 from omnilive_export.reading.row_source import stacked
-from omnilive_export.reading.tensor_store import TensorStore
+from omnilive_export.reading.tensor_store import Tensors
 from omnilive_export.specs import ClipVitSpec
 from omnilive_export.weights import (
     ClipVitWeights,
@@ -28,7 +28,12 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 def read_clip_spec(
-    config: ConfigFile, *, select_layer: int, layer_source: ConfigFile, processor: Path
+    config: ConfigFile,
+    *,
+    select_layer: int,
+    layer_source: ConfigFile,
+    processor: Path,
+    mixed: bool = True,
 ) -> ClipVitSpec:
     """The tower run as far as hidden state ``select_layer``.
 
@@ -40,6 +45,7 @@ def read_clip_spec(
         select_layer: index into its hidden states.
         layer_source: the configuration that gives ``select_layer``, for the error.
         processor: preprocessor_config.json with the normalization; need not exist.
+        mixed: whether 2×2 patches become one token, which takes an even number per side.
 
     Raises:
         CheckpointError: a key is missing or odd.
@@ -56,7 +62,7 @@ def read_clip_spec(
         raise config.odd("num_attention_heads", f"a divisor of hidden_size {hidden}", heads)
     pixels = config.integer("image_size")
     patch = config.integer("patch_size")
-    if pixels // patch % 2:
+    if mixed and pixels // patch % 2:
         raise config.odd("image_size", f"an even number of patches of {patch} pixels", pixels)
     config.require("num_channels", config.integer("num_channels", 3), [3])
     mean: tuple[float, ...] = CLIP_MEAN
@@ -82,7 +88,7 @@ def read_clip_spec(
     )
 
 
-def clip_weights(store: TensorStore, prefix: str, spec: ClipVitSpec) -> ClipVitWeights:
+def clip_weights(store: Tensors, prefix: str, spec: ClipVitSpec) -> ClipVitWeights:
     """The tower's weights.
 
     Args:

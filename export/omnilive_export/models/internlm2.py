@@ -5,7 +5,7 @@ from __future__ import annotations
 from omnilive_export.models.layers import read_decoder_spec
 from omnilive_export.reading.config_file import ConfigFile
 from omnilive_export.reading.row_source import PickedRows, RowRange, RowSource
-from omnilive_export.reading.tensor_store import TensorStore
+from omnilive_export.reading.tensor_store import Tensors
 from omnilive_export.specs import DecoderSpec, RopeSpec
 from omnilive_export.weights import (
     DecoderLayerWeights,
@@ -27,18 +27,24 @@ def read_internlm2_spec(config: ConfigFile) -> DecoderSpec:
     Raises:
         CheckpointError: a key is missing or odd.
     """
-    divisor = 1.0
+    divisor, dynamic_from = 1.0, None
     if "rope_scaling" in config:
         scaling = config.section("rope_scaling")
         kind = scaling.require("type", scaling.text("type"), ["dynamic", "linear"])
         if kind == "linear":
             divisor = scaling.number("factor")
-    rope = RopeSpec(config.number("rope_theta", DEFAULT_ROPE_THETA), divisor)
+        else:
+            dynamic_from = config.integer("max_position_embeddings")
+    rope = RopeSpec(
+        config.number("rope_theta", DEFAULT_ROPE_THETA),
+        position_divisor=divisor,
+        dynamic_from=dynamic_from,
+    )
     return read_decoder_spec(config, rope, kv_heads=config.integer("num_attention_heads"))
 
 
 def internlm2_weights(
-    store: TensorStore, prefix: str, spec: DecoderSpec, head: RowSource, *, bias: bool
+    store: Tensors, prefix: str, spec: DecoderSpec, head: RowSource, *, bias: bool
 ) -> DecoderWeights:
     """The decoder's weights, the fused grouped ``wqkv`` split into queries, keys and values.
 
@@ -102,7 +108,7 @@ def _ungrouped(fused: LinearWeights, spec: DecoderSpec) -> LinearWeights:
 
 
 def _plora_linear(
-    store: TensorStore, name: str, rows: int, columns: int, *, bias: bool
+    store: Tensors, name: str, rows: int, columns: int, *, bias: bool
 ) -> LinearWeights:
     why = "hidden_size, intermediate_size, num_attention_heads, num_key_value_heads"
     a = store.tensor(f"{name}.Plora_A.weight", (None, columns), why=why)

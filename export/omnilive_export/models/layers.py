@@ -6,7 +6,8 @@ Shapes are checked; values are never read.
 from __future__ import annotations
 
 from omnilive_export.reading.config_file import ConfigFile
-from omnilive_export.reading.tensor_store import TensorStore
+from omnilive_export.reading.row_source import RowSource
+from omnilive_export.reading.tensor_store import Tensors
 from omnilive_export.specs import DecoderSpec, RopeSpec
 from omnilive_export.weights import LinearWeights, NormWeights
 
@@ -64,7 +65,17 @@ def _read_head_dim(config: ConfigFile, hidden: int, heads: int) -> int:
     return head_dim
 
 
-def norm_weights(store: TensorStore, name: str, width: int) -> NormWeights:
+def output_head(
+    store: Tensors, name: str, spec: DecoderSpec, embedding: RowSource, *, tied: bool
+) -> RowSource:
+    """The output head [vocab, hidden]: stored, or the embedding where the two are tied."""
+    if tied and name not in store:
+        return embedding
+    why = "vocab_size, hidden_size; absent only where tie_word_embeddings is true"
+    return store.tensor(name, (spec.vocab, spec.hidden), why=why)
+
+
+def norm_weights(store: Tensors, name: str, width: int) -> NormWeights:
     """A layer norm ``name``.{weight,bias}."""
     return NormWeights(
         store.tensor(f"{name}.weight", (width,), why="the layer's width"),
@@ -73,7 +84,7 @@ def norm_weights(store: TensorStore, name: str, width: int) -> NormWeights:
 
 
 def linear_weights(
-    store: TensorStore,
+    store: Tensors,
     name: str,
     rows: int | None,
     columns: int | None,

@@ -12,7 +12,7 @@ from omnilive_export.models.layers import linear_weights
 from omnilive_export.models.qwen2 import qwen2_weights, read_qwen2_spec
 from omnilive_export.reading.config_file import ConfigFile, read_config
 from omnilive_export.reading.row_source import RowSource
-from omnilive_export.reading.tensor_store import TensorStore
+from omnilive_export.reading.tensor_store import Tensors
 from omnilive_export.specs import ClipVitSpec, DecoderSpec, PoolProjectorSpec
 from omnilive_export.weights import ClipVitWeights, DecoderWeights, MlpWeights
 
@@ -62,7 +62,7 @@ class MemoryModel:
         )
 
 
-def read_memory_model(folder: Path, store: TensorStore) -> MemoryModel:
+def read_memory_model(folder: Path, store: Tensors) -> MemoryModel:
     """Read ``memory/config.json`` and check it against the tensors.
 
     Raises:
@@ -120,7 +120,7 @@ def _projector_spec(config: ConfigFile, vit: ClipVitSpec, lm: DecoderSpec) -> Po
     return PoolProjectorSpec(vit.grid, vit.features, side, lm.hidden)
 
 
-def _projector_weights(store: TensorStore, spec: PoolProjectorSpec) -> MlpWeights:
+def _projector_weights(store: Tensors, spec: PoolProjectorSpec) -> MlpWeights:
     name = "model.mm_projector.mlp"
     why = "4 * the tower's hidden_size, hidden_size"
     return MlpWeights(

@@ -13,7 +13,7 @@ from omnilive_export.models.internlm2 import internlm2_weights, read_internlm2_s
 from omnilive_export.models.layers import linear_weights
 from omnilive_export.reading.config_file import read_config
 from omnilive_export.reading.row_source import F32, RowSource, read_all
-from omnilive_export.reading.tensor_store import TensorStore
+from omnilive_export.reading.tensor_store import Tensors
 from omnilive_export.specs import ClipVitSpec, DecoderSpec, MlpSpec
 from omnilive_export.weights import ClipVitWeights, DecoderWeights, MlpWeights
 
@@ -56,7 +56,7 @@ class ReasonerModel:
 
 
 def read_reasoner_model(
-    folder: Path, fallback: Path, store: TensorStore, *, memory_hidden: int
+    folder: Path, fallback: Path, store: Tensors, *, memory_hidden: int | None
 ) -> ReasonerModel:
     """Read the reasoner's config.json and check it against the tensors.
 
@@ -64,7 +64,7 @@ def read_reasoner_model(
         folder: the reasoner.
         fallback: where files are looked up that a merged folder may lack (``base/``).
         store: its tensors.
-        memory_hidden: width of the compressor's memory.
+        memory_hidden: width of the compressor's memory; None when there is no compressor to fit.
 
     Raises:
         CheckpointError: a key or tensor is missing or odd.
@@ -112,16 +112,16 @@ def first_existing(folder: Path, fallback: Path, name: str) -> Path:
 
 
 def _projector(
-    store: TensorStore, name: str, inputs: int, outputs: int
+    store: Tensors, name: str, inputs: int | None, outputs: int
 ) -> tuple[MlpSpec, MlpWeights]:
     why = "the width it reads, hidden_size"
     first = linear_weights(store, f"{name}.0", None, inputs, why=why)
     middle = first.weight.shape[0]
     second = linear_weights(store, f"{name}.2", outputs, middle, why=why)
-    return MlpSpec(inputs, middle, outputs), MlpWeights(first, second)
+    return MlpSpec(first.weight.shape[1], middle, outputs), MlpWeights(first, second)
 
 
-def _separators(store: TensorStore, spec: MlpSpec, weights: MlpWeights) -> F32:
+def _separators(store: Tensors, spec: MlpSpec, weights: MlpWeights) -> F32:
     """The separators as the LM sees them.
 
     They are stored as wide as a 2×2-mixed token: the reference puts them between such tokens and

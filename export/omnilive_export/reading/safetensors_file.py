@@ -1,92 +1,31 @@
-"""Reads one safetensors file by memory map, a block of rows at a time.
+"""Reads the header of a safetensors file: where each of its tensors lies.
 
-It must never keep pages resident: every read copies its rows to float32 and drops the pages, so
-that reading a file of any size costs one block of memory.
+It never interprets a tensor's name.
 """
 
 from __future__ import annotations
 
 import json
-import mmap
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from omnilive.errors import CheckpointError
+from omnilive_export.reading.mapped_tensors import ITEM_BYTES, MappedTensors, TensorEntry
 
-F32 = npt.NDArray[np.float32]
-
-_ITEM_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 _HEADER_LIMIT_BYTES = 100_000_000
 """The format's own limit on the header."""
 
-_DAMAGED = "Download or copy the file again."
 
-
-@dataclass(frozen=True)
-class TensorEntry:
-    """Where one tensor lies: ``start`` is a byte offset from the beginning of the file."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    start: int
-    nbytes: int
-
-
-class SafetensorsFile:
+class SafetensorsFile(MappedTensors):
     """An open safetensors file.
 
     Raises:
         CheckpointError: the file is missing, empty, truncated, or not in this format.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            with path.open("rb") as handle:
-                self._size = handle.seek(0, 2)
-                if self._size < 8:
-                    raise self._damaged("is too short for a safetensors header")
-                self._map = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
-        except OSError as e:
-            raise CheckpointError(
-                f"cannot be opened ({e.strerror})", where=str(path), mend=_DAMAGED
-            ) from e
-        try:
-            self.entries = self._read_header()
-        except BaseException:
-            self._map.close()
-            raise
-
-    def close(self) -> None:
-        """Unmap the file; reads after this fail."""
-        self._map.close()
-
-    def rows(self, name: str, start: int, stop: int) -> F32:
-        """Rows [start, stop) of a tensor as a fresh float32 array [stop - start, *rest].
-
-        A scalar or a vector counts as rows of one value. Rows must be within the tensor.
-        """
-        entry = self.entries[name]
-        count = entry.shape[0] if entry.shape else 1
-        if not 0 <= start <= stop <= count:
-            raise IndexError(f"rows {start}:{stop} of {name}, which has {count}")
-        row_bytes = entry.nbytes // count if count else 0
-        begin = entry.start + start * row_bytes
-        end = entry.start + stop * row_bytes
-        values = _widen(self._map, entry.dtype, begin, end - begin)
-        self._drop_pages(begin, end)
-        return values.reshape((stop - start, *entry.shape[1:]))
-
-    def _drop_pages(self, begin: int, end: int) -> None:
-        if hasattr(mmap, "MADV_DONTNEED") and end > begin:
-            page_start = begin - begin % mmap.PAGESIZE
-            self._map.madvise(mmap.MADV_DONTNEED, page_start, end - page_start)
-
-    def _read_header(self) -> dict[str, TensorEntry]:
+    def _read_entries(self) -> dict[str, TensorEntry]:
+        if self._size < 8:
+            raise self._damaged("is too short for a safetensors header")
         length = int.from_bytes(self._map[:8], "little")
         if length > min(self._size - 8, _HEADER_LIMIT_BYTES):
             raise self._damaged("is truncated or not a safetensors file")
@@ -109,8 +48,10 @@ class SafetensorsFile:
             begin, end = (int(n) for n in raw["data_offsets"])
         except (TypeError, KeyError, ValueError) as e:
             raise self._damaged(f"has an odd header entry for tensor {name}") from e
-        if dtype in _ITEM_BYTES:
-            expected = int(np.prod(shape, dtype=np.int64)) * _ITEM_BYTES[dtype]
+        if any(n < 0 for n in shape):
+            raise self._damaged(f"gives tensor {name} the shape {list(shape)}")
+        if dtype in ITEM_BYTES:
+            expected = int(np.prod(shape, dtype=np.int64)) * ITEM_BYTES[dtype]
             if end - begin != expected:
                 raise self._damaged(
                     f"gives tensor {name} {end - begin} bytes, expected {expected} "
@@ -119,26 +60,3 @@ class SafetensorsFile:
         if begin < 0 or data_start + end > self._size:
             raise self._damaged(f"is truncated: tensor {name} ends past the end of the file")
         return TensorEntry(dtype, shape, data_start + begin, end - begin)
-
-    def _damaged(self, what: str) -> CheckpointError:
-        return CheckpointError(what, where=str(self.path), mend=_DAMAGED)
-
-
-def is_readable_dtype(dtype: str) -> bool:
-    """Whether tensors of this safetensors dtype can be read (F32, F16 or BF16)."""
-    return dtype in _ITEM_BYTES
-
-
-def _widen(buffer: mmap.mmap, dtype: str, offset: int, nbytes: int) -> F32:
-    """Copy ``nbytes`` at ``offset`` to a fresh flat float32 array."""
-    if nbytes == 0:
-        return np.empty(0, dtype=np.float32)
-    if dtype == "BF16":
-        # bfloat16 is the upper half of float32.
-        halves = np.frombuffer(buffer, dtype="<u2", count=nbytes // 2, offset=offset)
-        wide = halves.astype(np.uint32)
-        wide <<= 16
-        return wide.view(np.float32)
-    source = np.dtype("<f2" if dtype == "F16" else "<f4")
-    count = nbytes // source.itemsize
-    return np.frombuffer(buffer, dtype=source, count=count, offset=offset).astype(np.float32)

@@ -1,6 +1,7 @@
-"""The tensors of one model folder: a single safetensors file or the shards of its index.
+"""The tensors of one model folder: a single file of weights or the shards of an index.
 
-It looks tensors up by name and checks their shapes; it never reads more than it is asked for.
+Safetensors are read where there are any, else ``pytorch_model.bin``. It looks tensors up by name
+and checks their shapes; it never reads more than it is asked for.
 """
 
 from __future__ import annotations
@@ -9,13 +10,38 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from omnilive.errors import CheckpointError
-from omnilive_export.reading.row_source import F32
-from omnilive_export.reading.safetensors_file import SafetensorsFile, is_readable_dtype
+from omnilive_export.reading.mapped_tensors import MappedTensors, is_readable_dtype
+from omnilive_export.reading.row_source import F32, RowSource
+from omnilive_export.reading.safetensors_file import SafetensorsFile
+from omnilive_export.reading.torch_file import TorchFile
 
-SINGLE_NAME = "model.safetensors"
-INDEX_NAME = "model.safetensors.index.json"
+MODEL_NAMES = ("model.safetensors", "pytorch_model.bin")
+ADAPTER_NAMES = ("adapter_model.safetensors", "adapter_model.bin")
+INDEX_SUFFIX = ".index.json"
+TORCH_SUFFIX = ".bin"
+
+
+class Tensors(Protocol):
+    """Tensors by name, from wherever they come."""
+
+    @property
+    def folder(self) -> Path:
+        """The model's folder."""
+        ...
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file they are read from."""
+        ...
+
+    def __contains__(self, name: str) -> bool: ...
+
+    def tensor(self, name: str, shape: Sequence[int | None], *, why: str) -> RowSource:
+        """See ``TensorStore.tensor``."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -23,7 +49,7 @@ class Tensor:
     """One tensor of a checkpoint; a RowSource."""
 
     name: str
-    file: SafetensorsFile
+    file: MappedTensors
     shape: tuple[int, ...]
 
     def rows(self, start: int, stop: int) -> F32:
@@ -34,14 +60,20 @@ class Tensor:
 class TensorStore:
     """All tensors of a model folder.
 
+    Args:
+        folder: of the model.
+        names: of a single file of weights, the preferred one first; shards are found by the
+            index of that name.
+
     Raises:
-        CheckpointError: no safetensors in the folder, an odd index, or a shard that is missing
-            or damaged.
+        CheckpointError: no weights in the folder, an odd index, or a shard that is missing or
+            damaged.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, names: Sequence[str] = MODEL_NAMES) -> None:
         self.folder = folder
-        self._files: dict[str, SafetensorsFile] = {}
+        self._names = tuple(names)
+        self._files: dict[str, MappedTensors] = {}
         self.index_path: Path | None = None
         try:
             self._owner = self._locate()
@@ -51,9 +83,14 @@ class TensorStore:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The safetensors files and their index, for the record of what was read."""
+        """The files of weights and their index, for the record of what was read."""
         paths = tuple(f.path for f in self._files.values())
         return paths if self.index_path is None else (*paths, self.index_path)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every tensor's name, sorted."""
+        return tuple(sorted(self._owner))
 
     def close(self) -> None:
         """Unmap every file."""
@@ -102,23 +139,30 @@ class TensorStore:
             )
         return Tensor(name, file, entry.shape)
 
-    def _locate(self) -> dict[str, SafetensorsFile]:
-        index = self.folder / INDEX_NAME
-        if index.is_file():
-            self.index_path = index
-            return self._from_index(index)
-        single = self.folder / SINGLE_NAME
-        if single.is_file():
-            file = SafetensorsFile(single)
-            self._files[SINGLE_NAME] = file
-            return dict.fromkeys(file.entries, file)
+    def _locate(self) -> dict[str, MappedTensors]:
+        for name in self._names:
+            index = self.folder / (name + INDEX_SUFFIX)
+            if index.is_file():
+                self.index_path = index
+                return self._from_index(index)
+            if (self.folder / name).is_file():
+                file = self._open(name)
+                return dict.fromkeys(file.entries, file)
+        indexes = [name + INDEX_SUFFIX for name in self._names]
         raise CheckpointError(
-            f"has neither {SINGLE_NAME} nor {INDEX_NAME}",
+            "has none of " + ", ".join((*self._names, *indexes)),
             where=str(self.folder),
-            mend="Point --checkpoint at a folder that holds the safetensors weights.",
+            mend="Point --checkpoint at a folder that holds the weights too.",
         )
 
-    def _from_index(self, index: Path) -> dict[str, SafetensorsFile]:
+    def _open(self, name: str) -> MappedTensors:
+        if name not in self._files:
+            path = self.folder / name
+            kind = TorchFile if name.endswith(TORCH_SUFFIX) else SafetensorsFile
+            self._files[name] = kind(path)
+        return self._files[name]
+
+    def _from_index(self, index: Path) -> dict[str, MappedTensors]:
         try:
             weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
             pairs = [(str(name), str(shard)) for name, shard in weight_map.items()]
@@ -128,7 +172,7 @@ class TensorStore:
                 where=str(index),
                 mend="Download the index again.",
             ) from e
-        owner: dict[str, SafetensorsFile] = {}
+        owner: dict[str, MappedTensors] = {}
         for name, shard in pairs:
             if Path(shard).name != shard:
                 raise CheckpointError(
@@ -136,9 +180,7 @@ class TensorStore:
                     where=str(index),
                     mend="Download the index again.",
                 )
-            if shard not in self._files:
-                self._files[shard] = SafetensorsFile(self.folder / shard)
-            file = self._files[shard]
+            file = self._open(shard)
             if name not in file.entries:
                 raise CheckpointError(
                     f"tensor {name} is not in {shard}, where the index places it",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,9 +37,16 @@ class Bench:
 
     def pictures(self) -> Any:
         """The reference's picture encoder; a merged folder may lack the tower's config."""
-        reasoner, base = self.folders.reasoner, self.folders.reasoner_fallback
+        reasoner, base = self.folder("reasoner"), self.folders.reasoner_fallback
         tower = first_existing(reasoner, base, f"{TOWER_FOLDER}/config.json").parent
         return self.references.internlm2_plora.PictureEncoder(reasoner, tower)
+
+    def folder(self, model: str) -> Path:
+        """The folder of ``memory``, ``audio`` or ``reasoner``, of which the pack has engines."""
+        found: Path | None = getattr(self.folders, model)
+        if found is None:
+            raise ValueError(f"the checkpoint has no {model}")
+        return found
 
     def rng(self) -> np.random.Generator:
         """A generator that starts the same for every engine, so that each can be run alone."""
@@ -47,7 +55,7 @@ class Bench:
 
 def mem_vit(bench: Bench) -> Iterator[Comparison]:
     """Frames → mixed features and CLS."""
-    reference = bench.references.ground_qwen.FrameEncoder(bench.folders.memory)
+    reference = bench.references.ground_qwen.FrameEncoder(bench.folder("memory"))
     pixels, rng = bench.pack.manifest.memory.pixels, bench.rng()
     for case, frames in (
         ("3 noise frames", inputs.noise_frames(rng, 3, pixels)),
@@ -62,8 +70,8 @@ def mem_vit(bench: Bench) -> Iterator[Comparison]:
 def mem_proj(bench: Bench) -> Iterator[Comparison]:
     """Features of a clip → clip tokens."""
     module = bench.references.ground_qwen
-    encoder = module.FrameEncoder(bench.folders.memory)
-    reference = module.PoolProjector(bench.folders.memory)
+    encoder = module.FrameEncoder(bench.folder("memory"))
+    reference = module.PoolProjector(bench.folder("memory"))
     pixels, rng = bench.pack.manifest.memory.pixels, bench.rng()
     for frames in (1, 5):
         features, _ = encoder(inputs.structured_frames(rng, frames, pixels))
@@ -78,7 +86,7 @@ def mem_proj(bench: Bench) -> Iterator[Comparison]:
 
 def mem_lm(bench: Bench) -> Iterator[Comparison]:
     """Embeddings → hidden states, whole and in blocks."""
-    reference = bench.references.ground_qwen.MemoryLanguage(bench.folders.memory)
+    reference = bench.references.ground_qwen.MemoryLanguage(bench.folder("memory"))
     decoder, rng = bench.pack.decoder("mem_lm"), bench.rng()
     ids = inputs.token_ids(rng, 60, bench.pack.manifest.memory.vocab)
     table = bench.pack.table("mem_embed").rows(ids)
@@ -93,7 +101,7 @@ def mem_lm(bench: Bench) -> Iterator[Comparison]:
 
 def aud_enc(bench: Bench) -> Iterator[Comparison]:
     """PCM → audio embeddings, against the reference padded to 30 s."""
-    reference = bench.references.qwen2_audio.AudioEncoder(bench.folders.audio)
+    reference = bench.references.qwen2_audio.AudioEncoder(bench.folder("audio"))
     spec, rng = bench.pack.manifest.audio, bench.rng()
     sounds = {
         f"{samples} samples": inputs.speech_like(rng, samples)
@@ -107,7 +115,7 @@ def aud_enc(bench: Bench) -> Iterator[Comparison]:
 
 def aud_lm(bench: Bench) -> Iterator[Comparison]:
     """Embeddings → logits, whole and in blocks."""
-    reference = bench.references.qwen2_audio.AudioLanguage(bench.folders.audio)
+    reference = bench.references.qwen2_audio.AudioLanguage(bench.folder("audio"))
     decoder, rng = bench.pack.decoder("aud_lm"), bench.rng()
     ids = inputs.token_ids(rng, 60, bench.pack.manifest.audio.vocab)
     table = bench.pack.table("aud_embed").rows(ids)
@@ -133,7 +141,7 @@ def vlm_vit(bench: Bench) -> Iterator[Comparison]:
 
 def vlm_lm(bench: Bench) -> Iterator[Comparison]:
     """Embeddings → logits with Partial-LoRA on no, some and all rows, whole and in blocks."""
-    reference = bench.references.internlm2_plora.load_language(bench.folders.reasoner)
+    reference = bench.references.internlm2_plora.load_language(bench.folder("reasoner"))
     decoder, rng = bench.pack.decoder("vlm_lm"), bench.rng()
     ids = inputs.token_ids(rng, 60, bench.pack.manifest.reasoner.vocab)
     table, source = bench.pack.table("vlm_embed").rows(ids), reference.embed(ids)
@@ -154,8 +162,11 @@ def vlm_lm(bench: Bench) -> Iterator[Comparison]:
 
 def mem_to_vlm(bench: Bench) -> Iterator[Comparison]:
     """Memory rows → reasoner embeddings."""
-    reference = bench.references.internlm2_plora.Projector(bench.folders.reasoner, "video_mem_proj")
-    rng, width = bench.rng(), bench.pack.manifest.memory.hidden
+    reference = bench.references.internlm2_plora.Projector(
+        bench.folder("reasoner"), "video_mem_proj"
+    )
+    rng, width = bench.rng(), bench.pack.manifest.engines["mem_to_vlm"].inputs[0].shape[-1]
+    assert isinstance(width, int)
     for rows in (1, 65):
         memory = rng.standard_normal((rows, width)).astype(np.float32)
         actual = bench.pack.engine("mem_to_vlm").run({"memory": memory})["embeds"]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from omnilive.engine.pack import open_pack
+from omnilive.engine.config import EngineConfig
+from omnilive.engine.manifest import Manifest
+from omnilive.engine.pack import EnginePack, open_pack
+from omnilive_export.partial import read_manifest
 from omnilive_export.reading.checkpoint import find_folders
 from omnilive_export.verify import compare
 from omnilive_export.verify.measure import Comparison, accuracy_record
@@ -29,15 +32,16 @@ def run(
     pack_dir: Path,
     checkpoint_dir: Path,
     progress: Callable[[str], None],
-    engines: Iterable[str] = tuple(JUDGES),
+    engines: Iterable[str] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Accuracy record of each of ``engines``, keyed by engine.
 
     Args:
-        pack_dir: a complete pack folder, manifest included; its hashes and records are not read.
+        pack_dir: a pack folder, whole or partial, manifest included; its hashes and records are
+            not read.
         checkpoint_dir: the checkpoint it was built from.
         progress: told the name of each engine before it is judged.
-        engines: which engines to judge; all by default.
+        engines: which engines to judge; all of the pack by default.
 
     Raises:
         SetupError: no checkout, or torch or transformers missing.
@@ -46,7 +50,7 @@ def run(
         BuildError: an engine gives another shape than its source.
     """
     references = load_references()
-    pack = open_pack(pack_dir, verify_hashes=False, allow_inaccurate=True)
+    pack = _open(pack_dir)
     try:
         bench = compare.Bench(
             pack=pack,
@@ -54,7 +58,7 @@ def run(
             folders=find_folders(checkpoint_dir),
         )
         records = {}
-        for name in engines:
+        for name in pack.manifest.engines if engines is None else engines:
             progress(name)
             judge, reference = JUDGES[name]
             precision = pack.manifest.engines[name].precision
@@ -62,3 +66,12 @@ def run(
         return records
     finally:
         pack.close()
+
+
+def _open(pack_dir: Path) -> EnginePack:
+    """The pack, whose engines load one by one; a partial one has no use for the others."""
+    manifest = read_manifest(pack_dir)
+    if isinstance(manifest, Manifest):
+        return open_pack(pack_dir, verify_hashes=False, allow_inaccurate=True)
+    # A comparison asks for nothing of a model whose engines are not there.
+    return EnginePack(pack_dir, cast(Manifest, manifest), EngineConfig(), {})
