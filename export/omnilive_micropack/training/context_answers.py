@@ -27,6 +27,10 @@ MOST_DENIED = 1
 LONE_KEPT = 0.3
 """Of the questions after a number whose answer is one, which is the usual answer."""
 
+MOMENT, MOMENT_KEPT = "a moment ago", 0.15
+"""An answer that is usual in the short worlds of training, and how many of them are kept: in a
+session most of what is asked about was seen minutes ago."""
+
 MISSED_SHARE = 0.06
 """Most of a context's questions that are about clips it does not hold."""
 
@@ -79,6 +83,8 @@ def answerable(
         if sum(1 for _ in alike) >= most:
             continue
         if item.kind == "count" and item.answer == "one" and rng.random() > LONE_KEPT:
+            continue
+        if item.answer == MOMENT and rng.random() > MOMENT_KEPT:
             continue
         if question.evidence and denied:
             if not missed:
