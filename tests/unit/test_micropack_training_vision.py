@@ -25,7 +25,7 @@ from omnilive_micropack.dimensions import MICRO  # noqa: E402
 from omnilive_micropack.facts import frame_facts  # noqa: E402
 from omnilive_micropack.seeds import generator  # noqa: E402
 from omnilive_micropack.story import make_world  # noqa: E402
-from omnilive_micropack.training import memory, towers, vision  # noqa: E402
+from omnilive_micropack.training import memory, memory_plan, towers, vision  # noqa: E402
 from omnilive_micropack.training.common import Progress  # noqa: E402
 from omnilive_micropack.training.memory_batches import draw_lesson, overlaps  # noqa: E402
 from omnilive_micropack.training.memory_data import clip_text, encode_world  # noqa: E402
@@ -56,12 +56,12 @@ QUICK_TOWERS = tuple(
     dataclasses.replace(plan, steps=2, batch=6, check_every=1, check_pictures=6)
     for plan in vision.PLANS
 )
-QUICK_MEMORY = memory.MemoryPlan(
+QUICK_MEMORY = memory_plan.MemoryPlan(
     projector_steps=1,
     projector_clips=2,
     rounds=(
-        memory.Round(cards=0, thinned=1, whole=0, rate=1e-3),
-        memory.Round(cards=1, thinned=0, whole=1, rate=1e-3, keeps=True),
+        memory_plan.Round(cards=0, thinned=1, whole=0, rate=1e-3),
+        memory_plan.Round(cards=1, thinned=0, whole=1, rate=1e-3, keeps=True, practice=2),
     ),
     card_worlds=1,
     card_questions=6,

@@ -9,12 +9,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from omnilive_micropack import configs, layout, text_tokenizers
@@ -33,92 +33,25 @@ from omnilive_micropack.training.memory_batches import draw_clips, draw_lesson
 from omnilive_micropack.training.memory_cards import draw_cards
 from omnilive_micropack.training.memory_check import make_check, recalls
 from omnilive_micropack.training.memory_data import WorldCache
+from omnilive_micropack.training.memory_plan import (
+    DEFAULT_PLAN,
+    GOING_ON,
+    MemoryPlan,
+)
+from omnilive_micropack.training.memory_practice import Things, draw_practice, draw_visit
+from omnilive_micropack.training.memory_practice_trainer import PracticeTrainer
 from omnilive_micropack.training.memory_tokens import open_tokenizer
 from omnilive_micropack.training.memory_trainer import MemoryTrainer
 from omnilive_micropack.training.towers import ClipTower
 from omnilive_micropack.training.vision import MEMORY_PREFIX, load_tower
 
 SAVE_SECONDS = 60.0
+PROJECTOR_PREFIX = "model.mm_projector.mlp."
 WARM_UP = 40
 """Steps in which a learning rate rises."""
 
 CHECK_SECONDS = (1800.0, 1800.0)
 """Lengths of the worlds that recall is looked at on."""
-
-
-@dataclass(frozen=True)
-class Round:
-    """Lessons under one learning rate, which rises and falls once: easy, then whole ones.
-
-    Attributes:
-        cards: steps on single frames.
-        thinned: lessons with clips of a few frames.
-        whole: lessons with whole clips.
-        rate: highest learning rate.
-        keeps: whether H is to stay what it was before the first such round. Whoever reads H may
-            then be trained on what the rounds before it wrote.
-    """
-
-    cards: int
-    thinned: int
-    whole: int
-    rate: float
-    keeps: bool = False
-
-    @property
-    def lessons(self) -> int:
-        """All of them."""
-        return self.cards + self.thinned + self.whole
-
-
-@dataclass(frozen=True)
-class MemoryPlan:
-    """How long and how fast the memory learns.
-
-    Attributes:
-        projector_steps: steps of the projector alone, on ``projector_clips`` clips each.
-        rounds: what comes after that.
-        card_worlds, card_questions: of a step on single frames, one of each scene.
-        thinned_frames: most frames of a thinned clip.
-        worlds: kept at a time; one is replaced every ``steps_per_world`` lessons.
-        check_every: lessons from one look at the recall to the next.
-    """
-
-    projector_steps: int = 700
-    projector_clips: int = 16
-    projector_rate: float = 1.5e-3
-    rounds: tuple[Round, ...] = (
-        Round(cards=450, thinned=300, whole=250, rate=1.5e-3),
-        Round(cards=400, thinned=152, whole=44, rate=1e-3, keeps=True),
-        Round(cards=300, thinned=60, whole=30, rate=1e-3, keeps=True),
-    )
-    card_worlds: int = 2
-    card_questions: int = 40
-    thinned_frames: int = 4
-    worlds: int = 16
-    steps_per_world: int = 14
-    check_every: int = 100
-
-    @property
-    def lessons(self) -> int:
-        """Steps after the projector's own."""
-        return sum(one.lessons for one in self.rounds)
-
-    @property
-    def steps(self) -> int:
-        """All steps."""
-        return self.projector_steps + self.lessons
-
-    def round_of(self, lesson: int) -> tuple[Round, int]:
-        """The round a lesson belongs to, and its number within it."""
-        for one in self.rounds:
-            if lesson < one.lessons:
-                return one, lesson
-            lesson -= one.lessons
-        raise ValueError(f"the plan has {self.lessons} lessons")
-
-
-DEFAULT_PLAN = MemoryPlan()
 
 
 def run(
@@ -127,32 +60,44 @@ def run(
     seed: int = TRAINING_SEEDS.start,
     threads: int = 1,
     dims: FamilyDims = MICRO,
-    plan: MemoryPlan = DEFAULT_PLAN,
+    plan: MemoryPlan | None = None,
     checks: tuple[float, ...] = CHECK_SECONDS,
+    start: Path | None = None,
     tell: Callable[[Progress], None] = lambda progress: None,
 ) -> dict[str, Any]:
     """Train the memory, going on from where an earlier run of ``out`` stopped.
 
     Args:
-        out: has ``towers/``; gets ``memory/``, ``card/memory.json`` and, meanwhile, ``state/``.
+        out: has ``towers/``, unless there is a ``start``; gets ``memory/``, ``card/memory.json``
+            and, meanwhile, ``state/``.
         seed: of weights, worlds and questions.
         threads: of torch.
         dims: sizes of the family.
-        plan: how long and how fast.
+        plan: how long and how fast; default: DEFAULT_PLAN, or GOING_ON from a ``start``.
         checks: seconds of each world that recall is looked at on.
+        start: folder with the ``memory/`` to begin from, tower and all.
         tell: hears of every look at the recall, once it is safe to stop.
 
     Returns:
         The card: seed, counts, minutes, curve.
     """
     prepare(seed, threads)
+    plan = plan or (DEFAULT_PLAN if start is None else GOING_ON)
     folder = out / "memory"
     folder.mkdir(parents=True, exist_ok=True)
     write_texts(folder, dims)
-    tower = load_tower(out / "towers" / "memory.safetensors", dims, "memory")
-    trainer = MemoryTrainer(dims, seed, open_tokenizer(folder))
+    weights = None if start is None else load_file(start / "memory" / "model.safetensors")
+    tower = (
+        load_tower(out / "towers" / "memory.safetensors", dims, "memory")
+        if weights is None
+        else tower_of(weights, dims)
+    )
+    trainer = PracticeTrainer(dims, seed, open_tokenizer(folder))
     cache = WorldCache(tower, dims, seed, size=plan.worlds, steps_per_world=plan.steps_per_world)
     trainer.model.projector.measure(torch.cat([c.features for c in cache.at(0)[0].clips]))
+    if weights is not None:
+        begin_from(trainer, weights)
+    things = Things()
     saver = Saver(out / "state" / "memory.pt", SAVE_SECONDS)
     parts = {"parts": trainer.parts, "optimizer": trainer.optimizer}
     progress = saver.load(parts)
@@ -160,7 +105,7 @@ def run(
     bar = Bar("memory", plan.steps)
     before_s, begun = progress.seconds, time.monotonic()
     while progress.step < plan.steps:
-        losses = _take(trainer, cache, plan, progress.step, seed)
+        losses = _take(trainer, cache, things, plan, progress.step, seed)
         progress.step += 1
         progress.seconds = before_s + time.monotonic() - begun
         lessons = progress.step - plan.projector_steps
@@ -178,14 +123,19 @@ def run(
         saver.save(parts, progress, now=look)
         if look:
             tell(progress)
-    card = _card(plan, seed, progress)
+    card = _card(plan, seed, progress, start)
     (out / "card").mkdir(exist_ok=True)
     _dump(out / "card" / "memory.json", card)
     return card
 
 
 def _take(
-    trainer: MemoryTrainer, cache: WorldCache, plan: MemoryPlan, step: int, seed: int
+    trainer: PracticeTrainer,
+    cache: WorldCache,
+    things: Things,
+    plan: MemoryPlan,
+    step: int,
+    seed: int,
 ) -> dict[str, float]:
     """Take a step of the plan; which one it is decides all that is drawn."""
     rng = generator(seed, f"memory step {step}")
@@ -202,6 +152,9 @@ def _take(
     if at < one.cards:
         glimpses = cache.glimpses(rng, plan.card_worlds)
         return trainer.take_cards(draw_cards(glimpses, rng, plan.card_questions))
+    if at >= one.lessons - one.practice:
+        visit = draw_visit(worlds, rng) if at % plan.visit_every == 0 else None
+        return trainer.take_practice(draw_practice(things.of(worlds), rng), visit, rng)
     lesson = draw_lesson(worlds, rng)
     if at < one.cards + one.thinned:
         thinned = tuple(clip.thinned(plan.thinned_frames) for clip in lesson.clips)
@@ -226,6 +179,21 @@ def write_texts(folder: Path, dims: FamilyDims) -> None:
     _dump(folder / "preprocessor_config.json", configs.image_processor(dims.memory_tower))
 
 
+def tower_of(weights: Mapping[str, Tensor], dims: FamilyDims) -> ClipTower:
+    """The frozen tower among the tensors of ``memory/``."""
+    tower = ClipTower(dims.memory_tower)
+    tower.load_state_dict({n: weights[MEMORY_PREFIX + n].float() for n in tower.state_dict()})
+    return tower.eval().requires_grad_(False)
+
+
+def begin_from(trainer: MemoryTrainer, weights: Mapping[str, Tensor]) -> None:
+    """Take the tensors of ``memory/``, once the projector's scaling is measured."""
+    language = trainer.model.language
+    language.load_state_dict({n: weights[f"model.{n}"].float() for n in language.state_dict()})
+    names = trainer.model.projector.tensors()
+    trainer.model.projector.set_tensors({n: weights[PROJECTOR_PREFIX + n] for n in names})
+
+
 def memory_tensors(trainer: MemoryTrainer, tower: ClipTower) -> dict[str, Tensor]:
     """Every tensor of ``memory/`` by its name.
 
@@ -234,16 +202,17 @@ def memory_tensors(trainer: MemoryTrainer, tower: ClipTower) -> dict[str, Tensor
     language = trainer.model.language.state_dict()
     tensors = {f"model.{name}": value for name, value in language.items()}
     for name, value in trainer.model.projector.tensors().items():
-        tensors[f"model.mm_projector.mlp.{name}"] = value
+        tensors[PROJECTOR_PREFIX + name] = value
     for name, value in tower.state_dict().items():
         tensors[MEMORY_PREFIX + name] = value
     return {**tensors, "lm_head.weight": language["embed_tokens.weight"].clone()}
 
 
-def _card(plan: MemoryPlan, seed: int, progress: Progress) -> dict[str, Any]:
+def _card(plan: MemoryPlan, seed: int, progress: Progress, start: Path | None) -> dict[str, Any]:
     return {
         "stage": "memory",
         "seed": seed,
+        "began": "from drawn weights" if start is None else "from trained weights",
         "plan": dataclasses.asdict(plan),
         "worlds": plan.worlds + (plan.lessons - 1) // plan.steps_per_world,
         "minutes": round(progress.seconds / 60, 1),

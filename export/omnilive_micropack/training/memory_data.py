@@ -23,7 +23,7 @@ from omnilive_micropack.facts import frame_facts
 from omnilive_micropack.painting import paint
 from omnilive_micropack.seeds import TRAINING_SEEDS, generator
 from omnilive_micropack.story import make_world
-from omnilive_micropack.training.memory_labels import PRESENT, Bits, quadrant_bits
+from omnilive_micropack.training.memory_labels import PRESENT, Bits, patch_pairs, quadrant_bits
 from omnilive_micropack.training.towers import ClipTower, autocast, mix_2x2
 from omnilive_micropack.training.vision_data import disturbed
 from omnilive_micropack.vocabulary import ROOMS
@@ -55,6 +55,7 @@ class EncodedClip:
         start_s, end_s: stream seconds of its first frame and of one second after its last.
         features: bfloat16 [T, g², 4C].
         bits: labels [T, slots, kinds, ATTRIBUTES + 1] of its frames.
+        pairs: kinds in their colours by patch, see ``memory_labels.patch_pairs``: [T, g², kinds].
         room: index of its room.
     """
 
@@ -62,29 +63,26 @@ class EncodedClip:
     end_s: int
     features: Tensor
     bits: Bits
+    pairs: Bits
     room: int
 
     def until(self, at_s: float) -> EncodedClip:
         """The clip as it is open at ``at_s``; its first frame at least."""
         frames = max(1, min(len(self.features), int(at_s) - self.start_s + 1))
-        return EncodedClip(
-            self.start_s,
-            self.start_s + frames,
-            self.features[:frames],
-            self.bits[:frames],
-            self.room,
-        )
+        return replace(self.of(np.arange(frames)), end_s=self.start_s + frames)
 
     def only(self, frame: int) -> EncodedClip:
         """One of its frames as a clip of its own."""
-        at = slice(frame, frame + 1)
         start_s = self.start_s + frame
+        return replace(self.of(np.array([frame])), start_s=start_s, end_s=start_s + 1)
+
+    def of(self, frames: npt.NDArray[np.int64]) -> EncodedClip:
+        """The clip with just these of its frames."""
         return replace(
             self,
-            start_s=start_s,
-            end_s=start_s + 1,
-            features=self.features[at],
-            bits=self.bits[at],
+            features=self.features[torch.from_numpy(frames)],
+            bits=self.bits[frames],
+            pairs=self.pairs[frames],
         )
 
     def thinned(self, most: int) -> EncodedClip:
@@ -92,8 +90,7 @@ class EncodedClip:
         count = len(self.features)
         if count <= most:
             return self
-        kept = [(2 * i + 1) * count // (2 * most) for i in range(most)]
-        return replace(self, features=self.features[kept], bits=self.bits[kept])
+        return self.of(np.array([(2 * i + 1) * count // (2 * most) for i in range(most)]))
 
     @property
     def kinds(self) -> Bools:
@@ -137,6 +134,7 @@ def encode_glimpses(
 ) -> EncodedWorld:
     """One frame of every scene, as a clip of its own: many scenes for the price of a short one."""
     pixels, side = dims.memory_tower.pixels, round(dims.slots**0.5)
+    patches = round(dims.memory_tower.mixed_tokens**0.5)
     times = [int(rng.integers(int(s.start_s), int(s.end_s))) for s in world.scenes]
     frames = []
     for at_s in times:
@@ -153,6 +151,7 @@ def encode_glimpses(
             at_s + 1,
             features[i : i + 1],
             quadrant_bits(facts[i], side)[None],
+            patch_pairs(facts[i], patches)[None],
             ROOMS.index(facts[i].room),
         )
         for i, at_s in enumerate(times)
@@ -166,13 +165,14 @@ def _cut(world: World, features: Tensor, cls: Tensor, dims: FamilyDims) -> tuple
     for at_s, vector in enumerate(cls.numpy()):
         if segmenter.push(at_s * US_PER_SECOND, vector).cut:
             starts.append(at_s)
-    side = round(dims.slots**0.5)
+    side, patches = round(dims.slots**0.5), round(dims.memory_tower.mixed_tokens**0.5)
     clips = []
     for start, end in zip(starts, [*starts[1:], len(cls)], strict=True):
         facts = [frame_facts(world, float(at_s)) for at_s in range(start, end)]
         bits = np.stack([quadrant_bits(f, side) for f in facts])
+        pairs = np.stack([patch_pairs(f, patches) for f in facts])
         room = ROOMS.index(facts[len(facts) // 2].room)
-        clips.append(EncodedClip(start, end, features[start:end].clone(), bits, room))
+        clips.append(EncodedClip(start, end, features[start:end].clone(), bits, pairs, room))
     return tuple(clips)
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from omnilive_micropack.facts import Box, FrameFacts, Seen
 from omnilive_micropack.training.vision_labels import KINDS, MOST_COUNTED, WHEREABOUTS
-from omnilive_micropack.vocabulary import COLOURS, FIGURES
+from omnilive_micropack.vocabulary import COLOURS, FIGURES, OBJECTS
 
 COLOUR_AT = 0
 PLACE_AT = COLOUR_AT + len(COLOURS)
@@ -25,6 +25,9 @@ PRESENT = ATTRIBUTES
 SHARE_INSIDE = 0.25
 """Of a thing's box: what must lie in a quadrant for it to be there."""
 
+SHARE_OF_PATCH = 0.3
+"""Of a patch, or of a box smaller than that: what must be covered for a thing to be seen there."""
+
 Bits = npt.NDArray[np.uint8]
 
 
@@ -37,6 +40,39 @@ def quadrant_bits(facts: FrameFacts, side: int) -> Bits:
             if _inside(seen.box, cell // side, cell % side, side) >= SHARE_INSIDE:
                 bits[cell, KINDS.index(seen.kind)] |= row
     return bits
+
+
+def patch_pairs(facts: FrameFacts, side: int) -> Bits:
+    """The pairs to be seen in each of a frame's side x side patches: uint8 [side², kinds].
+
+    The colours of a kind are the bits of its byte.
+    """
+    pairs = np.zeros((side * side, len(OBJECTS)), np.uint8)
+    for seen in facts.things:
+        if seen.kind in OBJECTS:
+            there = _overlap(seen.box, side) >= SHARE_OF_PATCH * min(_area(seen.box), side**-2)
+            pairs[there.ravel(), OBJECTS.index(seen.kind)] |= 1 << COLOURS.index(seen.colour)
+    return pairs
+
+
+def unpacked(pairs: Bits) -> Bits:
+    """Pairs [..., kinds] of ``patch_pairs`` as zeros and ones [..., kinds · colours]."""
+    bits = np.unpackbits(pairs[..., None], axis=-1, bitorder="little")
+    return bits.reshape(*pairs.shape[:-1], -1)
+
+
+def _overlap(box: Box, side: int) -> npt.NDArray[np.float64]:
+    """Area [side, side] of a box within each patch."""
+    edges = np.linspace(0, 1, side + 1)
+    left, top, right, bottom = box
+    across = np.minimum(right, edges[1:]) - np.maximum(left, edges[:-1])
+    down = np.minimum(bottom, edges[1:]) - np.maximum(top, edges[:-1])
+    return np.outer(down.clip(0), across.clip(0))
+
+
+def _area(box: Box) -> float:
+    left, top, right, bottom = box
+    return (right - left) * (bottom - top)
 
 
 def _bits(seen: Seen) -> Bits:

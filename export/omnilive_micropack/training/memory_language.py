@@ -122,14 +122,19 @@ class MemoryLanguage(nn.Module):
 
         Rows may be padded on the right: a causal model never sees it.
         """
+        return self.states(embeds)[0]
+
+    def states(self, embeds: Tensor) -> tuple[Tensor, Tensor]:
+        """What ``forward`` returns, and the states [B, S, C] that the last layer reads."""
         tokens = embeds.shape[1]
         angles = torch.outer(torch.arange(tokens).float(), self.frequencies)
         angles = torch.cat([angles, angles], dim=-1)
         mask = torch.full((tokens, tokens), -torch.inf).triu(1)
-        x = embeds
+        x = before = embeds
         for layer in self.layers:
+            before = x
             x = layer(x, (angles.cos(), angles.sin()), mask)
-        return self.norm(x)
+        return self.norm(x), before
 
 
 def start(language: MemoryLanguage, generator: torch.Generator) -> None:

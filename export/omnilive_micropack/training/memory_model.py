@@ -6,8 +6,8 @@ reference. It knows no labels and takes no step.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ from omnilive_micropack.dimensions import FamilyDims
 from omnilive_micropack.training import memory_language
 from omnilive_micropack.training.memory_language import MemoryLanguage
 
-CLIPS_AT_ONCE = 8
+CLIPS_AT_ONCE = 16
 """Clips of about equal length that are compressed together, so that little of it is padding."""
 
 
@@ -32,10 +32,18 @@ class ClipInput:
 
 @dataclass(frozen=True, eq=False)
 class ClipMemories:
-    """Clips compressed: H [slots·T, C] of each, and all Ĥ [K, C]."""
+    """Clips compressed.
+
+    Attributes:
+        short_term: H [slots·T, C] of each.
+        global_memory: all Ĥ [K, C].
+        patches: states [g²·T, C] of each clip's own features before the last layer, from which Ĥ
+            is gathered; empty where they are not known.
+    """
 
     short_term: list[Tensor]
     global_memory: Tensor
+    patches: list[Tensor] = field(default_factory=list)
 
 
 class Projector(nn.Module):
@@ -65,6 +73,15 @@ class Projector(nn.Module):
         """[..., F] → [..., C]."""
         return self.second(F.gelu(self.first((features - self.mean) / self.spread)))
 
+    def set_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take what ``tensors`` gave, under the scaling measured before."""
+        with torch.no_grad():
+            weight = tensors["0.weight"].float()
+            self.first.weight.copy_(weight * self.spread)
+            self.first.bias.copy_(tensors["0.bias"].float() + weight @ self.mean)
+            self.second.weight.copy_(tensors["2.weight"])
+            self.second.bias.copy_(tensors["2.bias"])
+
     def tensors(self) -> dict[str, Tensor]:
         """Weights and biases by their names below ``mlp.``, for the tower's own features."""
         weight = self.first.weight.detach() / self.spread
@@ -91,18 +108,22 @@ class MemoryModel(nn.Module):
         order = sorted(range(len(clips)), key=lambda i: len(clips[i].features))
         short: dict[int, Tensor] = {}
         globals_: dict[int, Tensor] = {}
+        patches: dict[int, Tensor] = {}
         for start in range(0, len(order), CLIPS_AT_ONCE):
             group = order[start : start + CLIPS_AT_ONCE]
             rows = [self._embeds(clips[i]) for i in group]
-            hidden = self.language(pad_sequence(rows, batch_first=True))
+            hidden, before = self.language.states(pad_sequence(rows, batch_first=True))
             for row, i in enumerate(group):
                 end = len(rows[row])
                 slots = len(clips[i].features) * self.side**2
                 short[i] = hidden[row, end - 1 - slots : end - 1]
                 globals_[i] = hidden[row, end - 1]
+                patches[i] = before[row, len(clips[i].text) : end - 1 - slots]
         indices = range(len(clips))
         return ClipMemories(
-            [short[i] for i in indices], torch.stack([globals_[i] for i in indices])
+            [short[i] for i in indices],
+            torch.stack([globals_[i] for i in indices]),
+            [patches[i] for i in indices],
         )
 
     def pooled(self, features: Tensor) -> Tensor:
@@ -126,12 +147,15 @@ class MemoryModel(nn.Module):
         return self.language(rows[None])[0, -len(global_memory) :]
 
     def question_features(self, long_term: Tensor, questions: Sequence[Sequence[int]]) -> Tensor:
-        """Features [Q, C] of tokenized questions after the same long-term memory (spec §2.5)."""
+        """Features [Q, C] of tokenized questions after the same long-term memory (spec §2.5).
+
+        A long-term memory [Q, K, C] is one of its own for each question.
+        """
         ids = pad_sequence([torch.tensor(q) for q in questions], batch_first=True)
         words = self.language.embed_tokens(ids)
-        before = long_term[None].expand(len(ids), -1, -1)
+        before = long_term if long_term.ndim == 3 else long_term.expand(len(ids), -1, -1)
         hidden = self.language(torch.cat([before.to(words.dtype), words], dim=1))
-        last = torch.tensor([len(long_term) + len(q) - 1 for q in questions])
+        last = torch.tensor([before.shape[1] + len(q) - 1 for q in questions])
         return hidden[torch.arange(len(ids)), last]
 
 

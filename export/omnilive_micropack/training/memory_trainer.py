@@ -20,48 +20,24 @@ from omnilive_micropack.training.memory_batches import Lesson
 from omnilive_micropack.training.memory_cards import Cards
 from omnilive_micropack.training.memory_data import EncodedClip, clip_text
 from omnilive_micropack.training.memory_heads import MemoryHeads
+from omnilive_micropack.training.memory_losses import clip_bits, surprise
 from omnilive_micropack.training.memory_model import (
     ClipInput,
     ClipMemories,
     MemoryModel,
     cosines,
 )
+from omnilive_micropack.training.memory_others import OtherClips
 from omnilive_micropack.training.towers import autocast
-from omnilive_micropack.training.vision_labels import KINDS
 from omnilive_micropack.vocabulary import COLOURS
 
 TEMPERATURE = RetrievalConfig().temperature
-OTHERS_KEPT = 256
-"""Clips of recent lessons kept as wrong answers."""
-
 SLOT_WEIGHT, GLOBAL_WEIGHT, LONG_WEIGHT, LIKE_WEIGHT, ASKED_WEIGHT = 0.5, 1.0, 0.25, 0.3, 2.0
 KEEP_WEIGHT = 5.0
 DECAY = 0.05
 CLIP_NORM = 1.0
 
 Tokenize = Callable[[str], list[int]]
-
-
-class OtherClips(nn.Module):
-    """Ĥ of recent lessons' clips and the kinds seen in them, oldest overwritten."""
-
-    features: Tensor
-    kinds: Tensor
-    next: Tensor
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.register_buffer("features", torch.zeros(OTHERS_KEPT, width))
-        # Before it is first written a row holds every kind, and so is wrong for no question.
-        self.register_buffer("kinds", torch.ones(OTHERS_KEPT, len(KINDS), dtype=torch.bool))
-        self.register_buffer("next", torch.zeros((), dtype=torch.int64))
-
-    def add(self, features: Tensor, kinds: Tensor) -> None:
-        """Take rows [N, C] and [N, kinds] in."""
-        at = (int(self.next) + torch.arange(len(features))) % OTHERS_KEPT
-        self.features[at] = features.detach().float()
-        self.kinds[at] = kinds
-        self.next.fill_((int(self.next) + len(features)) % OTHERS_KEPT)
 
 
 class Earlier(nn.Module):
@@ -132,7 +108,7 @@ class MemoryTrainer:
             losses["asked"] = ASKED_WEIGHT * self.heads.present_loss(features, meant)
             losses["colour"] = self._colour_loss(features, meant, cards.texts)
         logits = cosines(features, memories.global_memory) / TEMPERATURE
-        losses["retrieval"] = _surprise(logits, logits, torch.from_numpy(cards.right))
+        losses["retrieval"] = surprise(logits, logits, torch.from_numpy(cards.right))
         return self._move(losses)
 
     @property
@@ -145,13 +121,19 @@ class MemoryTrainer:
         self.earlier.model.load_state_dict(self.model.state_dict())
         self.earlier.keeps.fill_(True)
 
-    def _kept(self, clips: Sequence[EncodedClip], offset_s: int, slots: Tensor) -> Tensor:
+    def _kept(
+        self,
+        clips: Sequence[EncodedClip],
+        offset_s: int,
+        slots: Tensor,
+        weight: float = KEEP_WEIGHT,
+    ) -> Tensor:
         """How far slot tokens [N, C] of clips are from what they were."""
         if not self.keeps:
             return torch.zeros(())
         with torch.no_grad():
             before = self.earlier.model.compress(self._inputs(clips, offset_s)).short_term
-        return KEEP_WEIGHT * F.mse_loss(slots.float(), torch.cat(before).float())
+        return weight * F.mse_loss(slots.float(), torch.cat(before).float())
 
     def _move(self, losses: dict[str, Tensor]) -> dict[str, float]:
         for group in self.optimizer.param_groups:
@@ -195,12 +177,10 @@ class MemoryTrainer:
             slots = torch.cat(memories.short_term)
             losses = self._read(clips, slots, memories.global_memory)
             losses["kept"] = self._kept(clips, lesson.offset_s, slots)
-            clip_bits, rooms = _clip_bits(clips), torch.tensor([c.room for c in clips])
+            shown, rooms = clip_bits(clips), torch.tensor([c.room for c in clips])
             if lesson.window:
                 last = slice(len(clips) - lesson.window, None)
-                losses["long"] = LONG_WEIGHT * self.heads.loss(
-                    long_term, clip_bits[last], rooms[last]
-                )
+                losses["long"] = LONG_WEIGHT * self.heads.loss(long_term, shown[last], rooms[last])
                 like = F.cosine_similarity(
                     long_term.float(), memories.global_memory[last].detach().float()
                 )
@@ -227,7 +207,7 @@ class MemoryTrainer:
         bits = np.concatenate([c.bits.reshape(-1, *c.bits.shape[2:]) for c in clips])
         slot_bits = torch.from_numpy(bits).float()
         slot_loss = self.heads.loss(slots, slot_bits, rooms.repeat_interleave(counts))
-        global_loss = self.heads.loss(globals_, _clip_bits(clips), rooms)
+        global_loss = self.heads.loss(globals_, clip_bits(clips), rooms)
         return {"slots": SLOT_WEIGHT * slot_loss, "global": GLOBAL_WEIGHT * global_loss}
 
     def _colour_loss(self, features: Tensor, meant: Tensor, texts: Sequence[str]) -> Tensor:
@@ -257,21 +237,4 @@ class MemoryTrainer:
         elsewhere = cosines(features, self.others.features) / TEMPERATURE
         wrong = named[:, None] & ~((meant > 0).float() @ self.others.kinds.float().T > 0)
         logits = torch.cat([here, elsewhere.masked_fill(~wrong, -torch.inf)], dim=1)
-        return _surprise(logits, here, shows)
-
-
-def _surprise(logits: Tensor, here: Tensor, right: Tensor) -> Tensor:
-    """Mean of -log of the probability that one of the right ones is chosen.
-
-    Args:
-        logits: [Q, all] of everything there is to choose.
-        here: [Q, K], those of them that may be right.
-        right: bool [Q, K], at least one of each row.
-    """
-    chosen = here.masked_fill(~right, -torch.inf).logsumexp(dim=1)
-    return (logits.logsumexp(dim=1) - chosen).mean()
-
-
-def _clip_bits(clips: Sequence[EncodedClip]) -> Tensor:
-    """What each clip shows at any time and place of it: float [K, kinds, ATTRIBUTES + 1]."""
-    return torch.from_numpy(np.stack([c.bits.max(axis=(0, 1)) for c in clips])).float()
+        return surprise(logits, here, shows)
