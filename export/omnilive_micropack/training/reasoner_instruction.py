@@ -18,9 +18,15 @@ from omnilive_micropack.training.reasoner_model import ReasonerNet
 from omnilive_micropack.training.reasoner_text import PromptText
 
 UTTERANCES = 16
-JOINED_SHARE, PART_SHARE = 0.25, 0.25
-"""Of what asks for nothing: two such sentences in a row, and a part of one. Fillers are few and
-fixed, so one never heard in training is only known by what it shares with others."""
+JOINED_SHARE, PART_SHARE, SHUFFLED_SHARE = 0.25, 0.25, 0.2
+"""Of what asks for nothing: two such sentences in a row, a part of one, and words of several in any
+order. Fillers are few and fixed, so one never heard in training is only known by what it shares
+with others."""
+
+SHUFFLED = 3
+"""Sentences whose words are shuffled."""
+
+MOST_SHUFFLED = 5
 
 Rng = np.random.Generator
 
@@ -62,6 +68,8 @@ def _draw(rng: Rng, question: bool) -> str:
                 text = f"{text} {_sentence(rng, question)}"
             elif drawn < JOINED_SHARE + PART_SHARE:
                 text = _part(rng, text)
+            elif drawn < JOINED_SHARE + PART_SHARE + SHUFFLED_SHARE:
+                text = _shuffled(rng)
         if grammar.split(text) == grammar.TRAINING:
             return text
 
@@ -78,6 +86,12 @@ def _part(rng: Rng, text: str) -> str:
     words = text.split()
     first = int(rng.integers(len(words)))
     return " ".join(words[first : int(rng.integers(first, len(words))) + 1])
+
+
+def _shuffled(rng: Rng) -> str:
+    words = [word for _ in range(SHUFFLED) for word in _sentence(rng, False).split()]
+    count = int(rng.integers(1, MOST_SHUFFLED + 1))
+    return " ".join(str(word) for word in rng.permutation(words)[:count])
 
 
 def instruction_loss(net: ReasonerNet, asked: Utterances) -> tuple[Tensor, Tensor]:
