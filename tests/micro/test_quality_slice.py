@@ -47,6 +47,24 @@ def test_decisions_are_mostly_right(scores: Scores, name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "least"),
+    [
+        ("recall1_explicit", 0.75),
+        ("recall1_implicit", 0.8),
+        ("answers_explicit", 0.65),
+        ("answers_implicit", 0.85),
+        ("answers_looked_up", 0.65),
+        ("text_not_seen", 0.8),
+        ("aloud", 0.6),
+    ],
+)
+def test_what_is_remembered_and_answered_is_mostly_right(
+    scores: Scores, name: str, least: float
+) -> None:
+    assert scores[name]["value"] >= least
+
+
+@pytest.mark.parametrize(
     "name",
     [
         "recall1_explicit",

@@ -24,7 +24,7 @@ LEAST_CLIPS, LEAST_CHUNK, LEAST_FRAMES = 4, 32, 1
 """Below these a setting saves next to nothing."""
 
 WORTH_NAMING = 0.005
-"""Share of the memory that a setting must save to be named."""
+"""Share of the memory (but the process's own) that a setting must save to be named."""
 
 PRECISIONS = ("fp32", "int8", "int4")
 """Precisions of a whole pack, the dearest first."""
@@ -70,7 +70,7 @@ def cheaper_settings(
         changed = _with(config, setting, value)
         smaller = planned(changed)
         saved = plan.host + plan.device - smaller.host - smaller.device
-        if saved < WORTH_NAMING * (plan.host + plan.device):
+        if saved < WORTH_NAMING * (plan.host - plan.process + plan.device):
             continue
         config, plan = changed, smaller
         entry = Cheaper(setting, value, plan.host, plan.device, limits.fit(plan))
