@@ -23,7 +23,7 @@ from omnilive_micropack.seeds import TEST_SEEDS
 from omnilive_micropack.story import make_world
 from omnilive_micropack.truth import StreamTruth
 
-DEMO_SEED = TEST_SEEDS.start + 29
+DEMO_SEED = TEST_SEEDS.start + 34
 DEMO_SECONDS = 110.0
 SCENE_SECONDS = (9.0, 16.0)
 EVENTS_NAME = "events.jsonl"
