@@ -27,6 +27,7 @@ from omnilive.engine.manifest import (
     ReasonerSpec,
     TableInfo,
     TokenizerInfo,
+    files_of,
     from_json,
 )
 from omnilive.engine.typed_json import read
@@ -64,9 +65,7 @@ class PartialManifest:
 
     def all_files(self) -> list[FileRecord]:
         """Every file the pack consists of, the manifest itself left out."""
-        of_tables = [f for t in self.tables.values() for f in (t.file, t.scales) if f is not None]
-        of_engines = [f for e in self.engines.values() for f in e.files]
-        return [*of_engines, *of_tables, *(t.file for t in self.tokenizers.values())]
+        return files_of(self.engines, self.tables, self.tokenizers)
 
 
 AnyManifest: TypeAlias = Manifest | PartialManifest

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from omnilive_micropack import templates
+from omnilive_micropack import small_talk, templates
 from omnilive_micropack.grammar import vocabulary
 from omnilive_micropack.vocabulary import (
     ACTIONS,
@@ -85,7 +85,7 @@ def _spoken() -> Iterator[str]:
     """Every template of the grammar, filled with each word of its longest slot in turn."""
     patterns = [t for form in templates.FORMS.values() for t in form.templates]
     patterns += [t for group in templates.IMPLICIT.values() for t in group]
-    for pattern in (*patterns, *templates.REMARKS):
+    for pattern in (*patterns, *small_talk.REMARKS):
         names = templates.slots(pattern)
         for i in range(max((len(templates.SLOTS[name]) for name in names), default=1)):
             values = {
@@ -124,9 +124,9 @@ def _answers() -> Iterator[str]:
 def corpus() -> list[str]:
     """Lines without a newline, the most usual ones several times."""
     words: Sequence[str] = [f" {word}" for word in vocabulary()]
-    characters = sorted({c for line in templates.CHINESE for c in line})
+    characters = sorted({c for line in small_talk.CHINESE for c in line})
     lines = [*_spoken(), *_answers()]
     lines += [*words, *characters, *SOUNDS] * WORD_REPEATS
     lines += [*PROMPTS, *VERDICTS] * PROMPT_REPEATS
-    lines += [*templates.FILLERS, *templates.CHINESE, *CHINESE]
+    lines += [*small_talk.FILLERS, *small_talk.CHINESE, *CHINESE]
     return lines

@@ -11,16 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from omnilive_micropack.templates import (
-    CHINESE,
-    FILLERS,
-    FORMS,
-    IMPLICIT,
-    REMARKS,
-    SLOTS,
-    fill,
-    slots,
-)
+from omnilive_micropack.small_talk import CHINESE, FILLERS, REMARKS
+from omnilive_micropack.templates import FORMS, IMPLICIT, SLOTS, fill, slots
 
 TEST_PERCENT = 8
 VALIDATION_PERCENT = 4

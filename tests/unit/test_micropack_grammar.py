@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnilive_export.tokenizers import build_qwen2_tokenizer
-from omnilive_micropack import grammar, templates, text_tokenizers
+from omnilive_micropack import grammar, small_talk, templates, text_tokenizers
 from omnilive_micropack.corpus import corpus
 from omnilive_micropack.dimensions import MICRO
 from omnilive_micropack.vocabulary import OBJECTS
@@ -47,7 +47,7 @@ def test_every_kind_of_sentence_is_drawn_and_every_word_is_of_the_vocabulary() -
 
 
 def test_at_least_25_fillers_and_an_implicit_question_for_every_object() -> None:
-    assert len(set(templates.FILLERS)) >= 25
+    assert len(set(small_talk.FILLERS)) >= 25
     assert set(templates.IMPLICIT) == set(OBJECTS)
     assert not any(
         name in template.split() for name, group in templates.IMPLICIT.items() for template in group

@@ -7,11 +7,11 @@ network is strongly typed. TensorRT is imported when a build begins.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from omnilive.backends.tensorrt_log import Log, forwarding_logger
 from omnilive.errors import BuildError, ConfigError
 from omnilive_export.tensorrt.options import BuildOptions
 from omnilive_export.tensorrt.profiles import Profile
@@ -19,8 +19,6 @@ from omnilive_export.tensorrt.versions import VersionFacts, version_facts
 
 if TYPE_CHECKING:
     import tensorrt as trt
-
-Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ def build_engine(task: BuildTask, options: BuildOptions, log: Log) -> None:
     import tensorrt as trt
 
     facts = version_facts(trt.__version__)
-    logger = _logger(log)
+    logger = forwarding_logger(log)
     builder = trt.Builder(logger)
     network = builder.create_network(_network_flags(facts))
     # The parser owns the weights that the network points to: it must live until the plan is made.
@@ -86,22 +84,6 @@ def _network_flags(facts: VersionFacts) -> int:
     if not facts.asks_for_strong_typing:
         return 0
     return 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
-
-
-def _logger(log: Log) -> trt.ILogger:
-    import tensorrt as trt
-
-    class Forward(trt.ILogger):
-        """Hands warnings and errors on; TensorRT itself would print them."""
-
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-
-        def log(self, severity: trt.ILogger.Severity, msg: str) -> None:
-            if int(severity) <= int(trt.ILogger.Severity.WARNING):
-                log(msg)
-
-    return Forward()
 
 
 def _parser_errors(parser: trt.OnnxParser) -> str:

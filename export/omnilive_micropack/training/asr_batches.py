@@ -17,7 +17,7 @@ from torch import Tensor
 from omnilive.perception.audio_model import AFTER_AUDIO, BEFORE_AUDIO, CLASSIFY, TRANSCRIBE
 from omnilive.sources.types import SAMPLE_RATE_HZ
 from omnilive_export.tokenizers import build_qwen2_tokenizer
-from omnilive_micropack import templates
+from omnilive_micropack import small_talk
 from omnilive_micropack.aligned_speech import PAUSE, units
 from omnilive_micropack.audio_data import (
     CUT_BY_ENDPOINTER,
@@ -130,7 +130,7 @@ class Batches:
         self._texts = texts
         self._seed = seed
         self._surroundings = Surroundings(seed)
-        characters = sorted({c for line in templates.CHINESE for c in line})
+        characters = sorted({c for line in small_talk.CHINESE for c in line})
         self._words = {w: i + 1 for i, w in enumerate([*vocabulary(), *characters])}
         names = sorted({name for take in takes for name in take.speech.phonemes} - {PAUSE})
         self._phonemes = {name: i + 1 for i, name in enumerate(names)} | {PAUSE: 0}

@@ -6,20 +6,19 @@ It never owns an engine's inputs and outputs: the engines beside this file do.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from omnilive.backends.cuda import DeviceBuffer, Stream
+from omnilive.backends.tensorrt_log import Log, forwarding_logger
 from omnilive.engine.manifest import REBUILD, EngineInfo, TensorInfo
 from omnilive.errors import EngineError, PackError
 
 if TYPE_CHECKING:
     import tensorrt as trt
-
-Log = Callable[[str], None]
 
 
 class LoadedPlan:
@@ -35,7 +34,7 @@ class LoadedPlan:
         import tensorrt as trt
 
         self.name = info.name
-        self._runtime = trt.Runtime(_logger(log))
+        self._runtime = trt.Runtime(forwarding_logger(log))
         # Plans that later versions may run bring code of their own; a pack is as trusted as we are.
         self._runtime.engine_host_code_allowed = True
         path = folder / info.model
@@ -134,22 +133,6 @@ class Context:
 def nbytes(shape: tuple[int, ...], dtype: str) -> int:
     """Bytes of a dense tensor."""
     return int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-
-
-def _logger(log: Log) -> trt.ILogger:
-    import tensorrt as trt
-
-    class Forward(trt.ILogger):
-        """Hands warnings and errors on; TensorRT itself would print them."""
-
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-
-        def log(self, severity: trt.ILogger.Severity, msg: str) -> None:
-            if int(severity) <= int(trt.ILogger.Severity.WARNING):
-                log(msg)
-
-    return Forward()
 
 
 def _numpy_dtype(dtype: trt.DataType) -> str:

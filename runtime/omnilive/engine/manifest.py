@@ -232,13 +232,18 @@ class Manifest:
 
     def all_files(self) -> list[FileRecord]:
         """Every file the pack consists of, the manifest itself left out."""
-        files = [f for e in self.engines.values() for f in e.files]
-        for table in self.tables.values():
-            files.append(table.file)
-            if table.scales is not None:
-                files.append(table.scales)
-        files.extend(t.file for t in self.tokenizers.values())
-        return files
+        return files_of(self.engines, self.tables, self.tokenizers)
+
+
+def files_of(
+    engines: Mapping[str, EngineInfo],
+    tables: Mapping[str, TableInfo],
+    tokenizers: Mapping[str, TokenizerInfo],
+) -> list[FileRecord]:
+    """Every file of these, in their order."""
+    of_engines = [file for engine in engines.values() for file in engine.files]
+    of_tables = [f for t in tables.values() for f in (t.file, t.scales) if f is not None]
+    return [*of_engines, *of_tables, *(t.file for t in tokenizers.values())]
 
 
 def to_json(manifest: Manifest) -> str:
