@@ -20,7 +20,7 @@ EVENTFUL_SCENE_S = 10.0
 """Shorter scenes hold no change: there is no time to see before and after."""
 
 EVENTFUL_SHARE = 0.65
-"""Of the scenes long enough for a change and without anything held up."""
+"""Scenes in which a change is planned, of those long enough for one without anything held up."""
 
 TWO_CHANGES_SCENE_S = 20.0
 HOLD_S = 4.0
@@ -34,7 +34,7 @@ SHOWN_SHARE = 0.2
 
 SHOWN_SECONDS = (8, 14)
 PERSON_SHARE = 0.35
-"""Of the scenes in which nothing changes. What changes, somebody changes."""
+"""Of the scenes in which nothing changes and nothing is held up. What changes, somebody changes."""
 
 SECOND_PERSON_SHARE = 0.12
 """Of the scenes with a person."""

@@ -33,7 +33,7 @@ from omnilive_micropack.training.context_frames import (  # noqa: E402
     token_map,
 )
 from omnilive_micropack.training.reasoner_batches import Batch, collate  # noqa: E402
-from omnilive_micropack.training.reasoner_folder import write_folder  # noqa: E402
+from omnilive_micropack.training.reasoner_folder import tensors_of, write_folder  # noqa: E402
 from omnilive_micropack.training.reasoner_instruction import instruction_batch  # noqa: E402
 from omnilive_micropack.training.reasoner_model import (  # noqa: E402
     ReasonerLm,
@@ -264,6 +264,35 @@ def test_a_small_training_goes_down(tmp_path: Path) -> None:
     assert found[-1].answer.item() < 0.7 * found[0].answer.item()
 
 
+def test_rounded_weights_are_those_of_an_int4_pack_from_the_first_step_on() -> None:
+    from omnilive_micropack.training.reasoner_trainer import ReasonerTrainer
+    from omnilive_micropack.training.rounding import rounded_to_int4
+
+    trainer = ReasonerTrainer(MICRO, copy.deepcopy(tower()), text(), seed=0)
+    plain = trainer.fast.model.layers[0].feed_forward.w1.weight.detach().clone()
+    trainer.round_weights(True)
+    found = trainer.fast.model.layers[0].feed_forward.w1.weight.detach()
+    wanted = rounded_to_int4(trainer.net.model.layers[0].feed_forward.w1.weight.detach())
+    assert torch.equal(found, wanted.to(found.dtype))
+    assert not torch.equal(found, plain)
+    assert torch.equal(
+        trainer.fast.output.weight.float(), trainer.net.output.weight.to(found.dtype).float()
+    )
+
+
+def test_a_folder_that_lacks_a_weight_is_no_beginning(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    from omnilive_micropack.training.begin import load_reasoner
+
+    write_folder(tmp_path / "base", ReasonerNet(MICRO), tower(), tokenizer(), MICRO)
+    shard = max((tmp_path / "base").glob("*.safetensors"))
+    kept = {name: value for name, value in load_file(shard).items() if name != "output.weight"}
+    save_file(kept, shard)
+    with pytest.raises(CheckpointError, match=r"lacks output\.weight"):
+        load_reasoner(ReasonerNet(MICRO), tmp_path / "base")
+
+
 def test_the_tower_learns_with_the_rest() -> None:
     from omnilive_micropack.training.reasoner_trainer import ReasonerTrainer
 
@@ -296,8 +325,9 @@ def test_a_reasoner_begins_from_a_written_folder_as_it_was(tmp_path: Path) -> No
     load_reasoner(begun, tmp_path / "base")
     rows = torch.randn(5, MICRO.reasoner_tower.mixed_width)
     assert torch.allclose(begun.vision_proj(rows), written.vision_proj(rows), atol=0.02)
-    for name, value in written.model.state_dict().items():
-        assert torch.allclose(begun.model.state_dict()[name], value, atol=0.02), name
+    found = tensors_of(begun, tower())
+    for name, value in tensors_of(written, tower()).items():
+        assert torch.allclose(found[name], value, atol=0.02), name
 
 
 def test_batches_made_ahead_come_in_order_and_a_failure_is_named() -> None:

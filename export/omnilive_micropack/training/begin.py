@@ -48,18 +48,26 @@ def folder_tensors(folder: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             "holds no model*.safetensors",
             where=str(folder),
-            mend="Give --from a folder that holds memory/ and base/.",
+            mend="Give --from a folder that holds trained memory/ and base/ folders.",
         )
     return tensors
 
 
 def load_reasoner(net: ReasonerNet, folder: Path) -> None:
-    """Give ``net`` the weights of a trained ``base/``."""
+    """Give ``net`` the weights of a trained ``base/``.
+
+    Raises:
+        CheckpointError: one of them is not there.
+    """
     tensors = {name: value.float() for name, value in folder_tensors(folder).items()}
-    own = net.state_dict()
-    net.load_state_dict(
-        {name: tensors.get(name, value) for name, value in own.items() if "_proj." not in name},
-        strict=False,
-    )
+    names = [name for name in net.state_dict() if "_proj." not in name]
+    missing = [name for name in names if name not in tensors]
+    if missing:
+        raise CheckpointError(
+            f"lacks {missing[0]}",
+            where=str(folder),
+            mend="Give --from a folder of this family and size.",
+        )
+    net.load_state_dict({name: tensors[name] for name in names}, strict=False)
     net.vision_proj.take(tensors, "vision_proj")
     net.video_mem_proj.take(tensors, "video_mem_proj")

@@ -127,10 +127,6 @@ class Saver:
         part_file.replace(self._path)
         self._saved_at = time.monotonic()
 
-    def remove(self) -> None:
-        """The stage is complete: drop the file."""
-        self._path.unlink(missing_ok=True)
-
 
 class Bar:
     """A line of progress on stderr: redrawn on a terminal, one line now and then in a log."""

@@ -17,7 +17,6 @@ from omnilive.reasoning.budget import thinned
 from omnilive.reasoning.image_tokens import (
     ScaledPicture,
     TileGeometry,
-    image_scaled,
     video_scaled,
 )
 from omnilive.reasoning.stitch import Layout, layout
@@ -27,9 +26,6 @@ from omnilive_micropack.world import World
 FRAME_SIZE = (640, 360)
 CURRENT_FRAMES = 3
 """Newest frames shown beside the retrieved clips', as a session does by default."""
-
-MOST_FRAMES = 8
-IMAGE_TILES = 24
 
 NOTHING = -1
 """Owner of an image token that shows no thing."""
@@ -72,12 +68,11 @@ class Picture:
     scaled: ScaledPicture
 
 
-def picture_of(frames: int, pixels: int, *, video: bool = True) -> Picture:
-    """The picture of so many frames of FRAME_SIZE, under the runtime's two transforms."""
+def picture_of(frames: int, pixels: int) -> Picture:
+    """The picture of so many frames of FRAME_SIZE, as a session makes it."""
     plan = layout([FRAME_SIZE] * frames, pixels)
     size = (plan.width, plan.height)
-    scaled = video_scaled(*size, pixels) if video else image_scaled(*size, IMAGE_TILES, pixels)
-    return Picture(plan, scaled)
+    return Picture(plan, video_scaled(*size, pixels))
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from omnilive_micropack import configs, layout, text_tokenizers
 from omnilive_micropack.corpus import corpus
 from omnilive_micropack.dimensions import MICRO, FamilyDims
 from omnilive_micropack.seeds import TRAINING_SEEDS, generator
+from omnilive_micropack.training.begin import folder_tensors
 from omnilive_micropack.training.common import (
     Bar,
     Progress,
@@ -86,7 +86,7 @@ def run(
     folder = out / "memory"
     folder.mkdir(parents=True, exist_ok=True)
     write_texts(folder, dims)
-    weights = None if start is None else load_file(start / "memory" / "model.safetensors")
+    weights = None if start is None else folder_tensors(start / "memory")
     tower = (
         load_tower(out / "towers" / "memory.safetensors", dims, "memory")
         if weights is None

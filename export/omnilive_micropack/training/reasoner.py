@@ -179,7 +179,7 @@ def train(
     coming = batches((progress.step + i, p.serving(at)) for i, (p, at) in enumerate(left))
     for (phase, step), batch in zip(left, coming, strict=True):
         began = time.monotonic()
-        trainer.rounded = phase.rounded
+        trainer.round_weights(phase.rounded)
         found = trainer.losses(batch)
         loss = found.total(HELP_AFTER if step > HELP_UNTIL * phase.steps else 1.0)
         asked = instruction_batch(np.random.default_rng([seed, 3, progress.step]), text)

@@ -18,9 +18,8 @@ from omnilive_micropack.dimensions import FamilyDims
 from omnilive_micropack.training.common import write_tensors
 from omnilive_micropack.training.reasoner_model import ReasonerNet
 from omnilive_micropack.training.towers import ClipTower
+from omnilive_micropack.training.vision import REASONER_PREFIX
 from omnilive_micropack.weights import BF16_BYTES, split_shards
-
-TOWER_PREFIX = "vit.vision_tower.vision_model."
 
 
 def write_folder(
@@ -58,7 +57,7 @@ def tensors_of(net: ReasonerNet, tower: ClipTower) -> dict[str, Tensor]:
         ("video_mem_proj", net.video_mem_proj),
     ):
         tensors.update({f"{prefix}.{name}": value for name, value in projector.tensors().items()})
-    tensors.update({TOWER_PREFIX + name: value for name, value in tower.state_dict().items()})
+    tensors.update({REASONER_PREFIX + name: value for name, value in tower.state_dict().items()})
     return tensors
 
 

@@ -37,7 +37,6 @@ READ_GAIN = 0.5
 the word at the place itself."""
 
 REST = 0.3
-SPACE = "\u2581"
 
 
 def start(net: ReasonerNet, text: PromptText) -> None:

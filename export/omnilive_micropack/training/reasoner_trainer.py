@@ -120,6 +120,12 @@ class ReasonerTrainer:
         self.optimizer.step()
         self.load_fast()
 
+    def round_weights(self, rounded: bool) -> None:
+        """Take decoder matrices as an int4 pack will hold them from the next step on, or not."""
+        if self.rounded != rounded:
+            self.rounded = rounded
+            self.load_fast()
+
     def load_fast(self) -> None:
         """Bring the fast weights up to date.
 
