@@ -39,8 +39,8 @@ BORNE_BY_HARDWARE = {
 }
 """TensorRT's hardware compatibility levels → what may change without a rebuild."""
 
-NOT_RECORDED = ("checkpoint", "out", "force")
-"""Options that a rebuild gives by itself."""
+NOT_RECORDED = ("checkpoint", "out", "force", "onnx_only")
+"""Options that a rebuild gives by itself, or must not give: it is for engines."""
 
 
 def recipe_of(request: Any) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
 
 from onnx import TensorProto
 
@@ -21,7 +20,6 @@ from omnilive_export.graphs.dialect import (
     SILU,
     DialectGraph,
     KvArena,
-    NewGraph,
     PloraRows,
 )
 from omnilive_export.graphs.tensorrt_arena import TensorrtArena
@@ -30,11 +28,6 @@ from omnilive_export.precision import LinearFormat
 from omnilive_export.reading.row_source import RowSource, read_all
 from omnilive_export.specs import DecoderSpec
 from omnilive_export.weights import LinearWeights, NormWeights
-
-
-def tensorrt_graph(compute: str) -> NewGraph:
-    """Makes graphs whose matrices are multiplied in ``compute``: ``float16`` or ``float32``."""
-    return partial(TensorrtGraph, compute=compute)
 
 
 class TensorrtGraph(DialectGraph):

@@ -55,7 +55,7 @@ def check_request(precision: PackPrecision, options: BuildOptions, *, verify: bo
             "TensorRT is not installed",
             where="--backend tensorrt",
             mend="Install NVIDIA's tensorrt for this device, or give --onnx-only to write the "
-            "graphs and build the engines there.",
+            "graphs alone; engines are built from the checkpoint, on the device.",
         )
 
 
