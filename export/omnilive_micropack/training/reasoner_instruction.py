@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from omnilive_micropack import grammar
+from omnilive_micropack import grammar, text_tokenizers
 from omnilive_micropack.training.context_answers import as_heard
 from omnilive_micropack.training.reasoner_loss import answer_loss
 from omnilive_micropack.training.reasoner_model import ReasonerNet
@@ -19,9 +19,13 @@ from omnilive_micropack.training.reasoner_text import PromptText
 
 UTTERANCES = 16
 JOINED_SHARE, PART_SHARE, SHUFFLED_SHARE = 0.25, 0.25, 0.2
-"""Of what asks for nothing: two such sentences in a row, a part of one, and words of several in any
-order. Fillers are few and fixed, so one never heard in training is only known by what it shares
-with others."""
+"""Of what asks for nothing: two such sentences in a row, a part of one, and words in any order.
+Fillers are few and fixed, so one never heard in training is only known by what it shares with
+others."""
+
+FROM_ALL_SHARE = 0.5
+"""Of words in any order: from the whole vocabulary but the words that ask, so that a word which
+mostly stands in questions ("there") makes none by itself; the rest are words of small talk."""
 
 SHUFFLED = 3
 """Sentences whose words are shuffled."""
@@ -90,6 +94,9 @@ def _part(rng: Rng, text: str) -> str:
 
 def _shuffled(rng: Rng) -> str:
     words = [word for _ in range(SHUFFLED) for word in _sentence(rng, False).split()]
+    if rng.random() < FROM_ALL_SHARE:
+        others = [word for word in grammar.vocabulary() if word not in text_tokenizers.ASKING]
+        words[1:] = [str(word) for word in rng.choice(others, MOST_SHUFFLED)]
     count = int(rng.integers(1, MOST_SHUFFLED + 1))
     return " ".join(str(word) for word in rng.permutation(words)[:count])
 
