@@ -25,9 +25,10 @@ from omnilive.engine.cache_key import (
 )
 from omnilive.engine.files import check_files
 from omnilive.engine.fingerprint import device_fingerprint
+from omnilive.engine.manifest import PartialManifest
+from omnilive.engine.manifest_file import read_partial_manifest
 from omnilive.engine.rebuild import ARGUMENTS, CHECKPOINT
 from omnilive.errors import PackError
-from omnilive_export.partial import AnyManifest, read_manifest
 
 NO_RECIPE = ("checkpoint", "out", "verify", "allow_inaccurate", "force", "arguments")
 """What a request says besides how the engines are made."""
@@ -89,8 +90,8 @@ def build_key(recipe: Mapping[str, Any], backend: str, source: Mapping[str, str]
 
 
 def with_key(
-    manifest: AnyManifest, key: CacheKey, checkpoint: Path, arguments: Sequence[str] | None
-) -> AnyManifest:
+    manifest: PartialManifest, key: CacheKey, checkpoint: Path, arguments: Sequence[str] | None
+) -> PartialManifest:
     """The manifest with the key and, in ``build``, how to build it again.
 
     Args:
@@ -137,7 +138,7 @@ def is_current(
         allow_inaccurate: whether one that misses its tolerance will do.
     """
     try:
-        manifest = read_manifest(out)
+        manifest = read_partial_manifest(out)
         check_files(manifest.all_files(), out, verify_hashes=False)
     except PackError:
         return False

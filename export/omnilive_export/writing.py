@@ -15,9 +15,14 @@ from typing import Any
 
 from omnilive import __version__
 from omnilive.engine.fingerprint import device_fingerprint
-from omnilive.engine.manifest import EngineInfo, Manifest, TensorInfo, TokenizerInfo
+from omnilive.engine.manifest import (
+    EngineInfo,
+    Manifest,
+    PartialManifest,
+    TensorInfo,
+    TokenizerInfo,
+)
 from omnilive_export.graphs.weight_file import write_graph
-from omnilive_export.partial import AnyManifest, PartialManifest
 from omnilive_export.planned import PackPlan, PlannedEngine
 from omnilive_export.tables import write_table
 from omnilive_export.tokenizers import (
@@ -50,7 +55,7 @@ def write_pack(
     *,
     stage: Stage,
     advance: Advance,
-) -> AnyManifest:
+) -> PartialManifest:
     """Write every engine, table and tokenizer of ``plan`` into ``folder``.
 
     Args:
@@ -94,7 +99,9 @@ def write_pack(
     return Manifest(**written) if whole else PartialManifest(**written)
 
 
-def with_accuracy(manifest: AnyManifest, records: Mapping[str, Mapping[str, Any]]) -> AnyManifest:
+def with_accuracy(
+    manifest: PartialManifest, records: Mapping[str, Mapping[str, Any]]
+) -> PartialManifest:
     """The manifest with the accuracy records of ``records``, engine by engine."""
     engines = {
         name: dataclasses.replace(engine, accuracy=records.get(name, engine.accuracy))

@@ -17,7 +17,8 @@ import pytest
 
 from export_checkpoints import checkpoint_with, micro_checkpoint
 from omnilive.engine.manifest import MANIFEST_NAME
-from omnilive.engine.pack import open_pack, read_manifest
+from omnilive.engine.manifest_file import read_manifest
+from omnilive.engine.pack import open_pack
 from omnilive_export import fingerprint
 from omnilive_export.build import BuildRequest, build_pack
 from omnilive_export.cli import main

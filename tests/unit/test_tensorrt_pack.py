@@ -10,8 +10,8 @@ import pytest
 
 from export_checkpoints import micro_checkpoint
 from omnilive.engine.files import check_files
+from omnilive.engine.manifest_file import read_partial_manifest
 from omnilive_export.cli import main
-from omnilive_export.partial import read_manifest
 
 VERSION = "10.13.3.9"
 ENGINES = ("mem_vit", "mem_proj", "mem_lm")
@@ -51,7 +51,7 @@ def test_a_pack_holds_plans_in_place_of_graphs_and_the_cache_is_kept(
     install(tmp_path, "", monkeypatch)
     out, cache = tmp_path / "pack", tmp_path / "cache"
     assert build(memory_only, out, "--timing-cache", str(cache), "--builder-memory", "1.5") == 0
-    manifest = read_manifest(out)
+    manifest = read_partial_manifest(out)
     assert tuple(manifest.engines) == tuple(sorted(ENGINES))
     for name, info in manifest.engines.items():
         assert [path.name for path in (out / name).iterdir()] == ["model.plan"]

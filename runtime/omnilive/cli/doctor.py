@@ -226,10 +226,9 @@ def _codecs() -> list[Finding]:
 
 def _pack(path: Path) -> list[Finding]:
     from omnilive.engine.pack import open_pack
-    from omnilive.engine.rebuild_config import RebuildConfig
 
     try:
-        with contextlib.closing(open_pack(path, rebuild=RebuildConfig(when="never"))) as pack:
+        with contextlib.closing(open_pack(path)) as pack:
             manifest = pack.manifest
             megabytes = sum(f.bytes for f in manifest.all_files()) / 1e6
             fact = f"{manifest.name}, {manifest.precision}, {megabytes:.1f} MB, files match"
