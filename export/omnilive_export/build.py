@@ -25,7 +25,8 @@ from omnilive_export.engine_size import with_sizes
 from omnilive_export.fingerprint import build_key, is_current, recipe_of, with_key
 from omnilive_export.pack import check_target, partial_pack, publish
 from omnilive_export.peak_memory import peak_rss_bytes
-from omnilive_export.plan import PackPlan, plan_pack
+from omnilive_export.plan import plan_pack
+from omnilive_export.planned import PackPlan
 from omnilive_export.precision import PackPrecision
 from omnilive_export.progress import BuildView
 from omnilive_export.reading.checkpoint import CheckpointFolders, find_folders, hash_files

@@ -15,6 +15,7 @@ from typing import Any
 
 from omnilive import __version__
 from omnilive.engine.fingerprint import device_fingerprint
+from omnilive.engine.kv_layout import is_of_arena
 from omnilive.engine.manifest import (
     EngineInfo,
     Manifest,
@@ -33,9 +34,6 @@ from omnilive_export.tokenizers import (
 
 Stage = Callable[[str], None]
 Advance = Callable[[int], None]
-
-ARENA_INPUTS = ("seqlens_k", "total_sequence_length", "write_position")
-"""Decoder inputs that place a block in its KV arena; like it, described by ``kv``."""
 
 
 @dataclass(frozen=True)
@@ -131,11 +129,7 @@ def _write_engine(
 
 def _described(tensors: tuple[TensorInfo, ...]) -> tuple[TensorInfo, ...]:
     """IO as the manifest lists it: the arena is described by ``kv``."""
-    return tuple(
-        t
-        for t in tensors
-        if t.name not in ARENA_INPUTS and not t.name.startswith(("past_key_values.", "present."))
-    )
+    return tuple(t for t in tensors if not is_of_arena(t.name))
 
 
 def _write_tokenizers(plan: PackPlan, folder: Path) -> dict[str, TokenizerInfo]:
