@@ -9,12 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from omnilive.engine.kv_layout import least_bucket
+from omnilive.engine.kv_layout import PREFILL_TOKENS, least_bucket
 from omnilive.engine.manifest import TensorInfo
 from omnilive.errors import BuildError
-
-PREFILL_TOKENS = 512
-"""Tokens of the longest block: bounds what attention's scores take, heads × block × context."""
 
 LOGIT_ROWS = 64
 """Rows of a block that logits are given of at once: a vocabulary wide each."""

@@ -22,6 +22,10 @@ ARENA_INPUTS = (LAST_POSITION, TOTAL_LENGTH, WRITE_POSITION)
 LEAST_BUCKET = 256
 """Tokens of the smallest arena of the ``tensorrt`` dialect; larger ones hold its doubles."""
 
+PREFILL_TOKENS = 512
+"""Tokens of the longest block that a ``tensorrt`` decoder is compiled for: bounds what attention's
+scores take, heads × block × context."""
+
 _PAST, _PRESENT = "past_key_values", "present"
 
 
