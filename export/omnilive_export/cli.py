@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             allow_inaccurate=args.allow_inaccurate,
             force=args.force,
             arguments=recorded_arguments(vars(args)),
-            tensorrt=options_from(args),
+            tensorrt=options_from(args, wanted=args.backend == TENSORRT),
         )
         with build_view(sys.stderr) as view:
             manifest = build_pack(request, view)

@@ -18,6 +18,7 @@ import omnilive.engine.manifest
 import omnilive_export
 from omnilive.engine.cache_key import (
     KEY,
+    POLICIES,
     CacheKey,
     machine_facts,
     recorded_key,
@@ -33,6 +34,10 @@ from omnilive.errors import PackError
 NO_RECIPE = ("checkpoint", "out", "verify", "allow_inaccurate", "force", "arguments")
 """What a request says besides how the engines are made."""
 
+WAYS = ("timing_cache",)
+"""Options of a backend that change how long a build takes and where it remembers it, not what it
+makes."""
+
 BORNE_BY_HARDWARE = {
     "NONE": (),
     "SAME_COMPUTE_CAPABILITY": ("device",),
@@ -45,9 +50,16 @@ NOT_RECORDED = ("checkpoint", "out", "force", "onnx_only")
 
 
 def recipe_of(request: Any) -> dict[str, Any]:
-    """Every field of a build request that decides what its engines are, JSON-ready."""
+    """Every field of a build request that decides what its engines are, JSON-ready.
+
+    Options of a backend that it is not built for are none.
+    """
     fields = dataclasses.asdict(request)
-    chosen = {name: value for name, value in fields.items() if name not in NO_RECIPE}
+    others = [name for name in POLICIES if name != fields["backend"]]
+    chosen = {name: v for name, v in fields.items() if name not in (*NO_RECIPE, *others)}
+    options = chosen.get(fields["backend"])
+    if isinstance(options, dict):
+        chosen[fields["backend"]] = {k: v for k, v in options.items() if k not in WAYS}
     recipe: dict[str, Any] = json.loads(json.dumps(chosen, default=str, sort_keys=True))
     return recipe
 

@@ -185,6 +185,19 @@ def test_every_field_of_a_request_is_in_its_recipe_but_those_that_make_no_differ
     assert recipe_of(finer) != recipe
 
 
+def test_options_of_tensorrt_count_where_they_change_what_it_makes_and_only_there() -> None:
+    plain = BuildRequest(
+        Path("c"), Path("o"), pack_precision("fp32", block=64), "ort", False, False
+    )
+    cached = dataclasses.replace(plain, tensorrt=BuildOptions(timing_cache=Path("x")))
+    later = dataclasses.replace(plain, tensorrt=BuildOptions(version_compatible=True))
+    assert recipe_of(plain) == recipe_of(cached) == recipe_of(later)
+    plain, cached, later = (
+        dataclasses.replace(request, backend="tensorrt") for request in (plain, cached, later)
+    )
+    assert recipe_of(plain) == recipe_of(cached) != recipe_of(later)
+
+
 @pytest.mark.parametrize(
     ("options", "borne"),
     [

@@ -11,6 +11,7 @@ import pytest
 from export_checkpoints import micro_checkpoint
 from omnilive.engine.files import check_files
 from omnilive.engine.manifest_file import read_partial_manifest
+from omnilive.errors import ConfigError
 from omnilive_export.cli import main
 
 VERSION = "10.13.3.9"
@@ -106,3 +107,23 @@ def test_what_tensorrt_cannot_do_is_refused_before_anything_is_read(
 ) -> None:
     assert build(memory_only, tmp_path / "pack", *more) == 2
     assert reason in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("--builder-memory", "2"),
+        ("--timing-cache", "kernels"),
+        ("--hardware", "this-gpu"),
+        ("--version-compatible",),
+        ("--onnx-only",),
+    ],
+)
+def test_an_option_of_tensorrt_is_refused_for_another_backend(
+    tmp_path: Path, given: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "pack"
+    line = ["--checkpoint", str(tmp_path), "--out", str(out), "--backend", "ort", *given]
+    assert main(line) == ConfigError.exit_code
+    assert f"{given[0]}: does nothing without --backend tensorrt" in capsys.readouterr().err
+    assert not out.exists()
