@@ -151,7 +151,7 @@ class Speaker:
     def begin(self, prompt: Any, generation: int) -> Any:
         self.prompts.append(prompt)
         left = [*self.pieces, ""]
-        answer = SimpleNamespace(done=False, prefill_step=lambda: None)
+        answer = SimpleNamespace(done=False, kept_tokens=0, prefill_step=lambda: None)
 
         def step() -> AnswerToken:
             piece = left.pop(0)

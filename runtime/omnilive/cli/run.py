@@ -9,7 +9,7 @@ from rich.console import Console
 
 from omnilive.cli.terminal import View, make_view
 from omnilive.closing import Closers
-from omnilive.config import load_config
+from omnilive.config import load_config, without_reuse
 from omnilive.engine.pack import open_pack
 from omnilive.errors import ConfigError
 from omnilive.plan.verdict import FRAME_SIZE, refuse_over_budget
@@ -50,6 +50,7 @@ def run(
     preset: str,
     config_file: str | None,
     realtime: bool,
+    naive: bool,
     out: str,
     seed: int,
     allow_inaccurate: bool,
@@ -66,6 +67,8 @@ def run(
     """
     questions = tuple(parse_ask(a) for a in asks)
     config = load_config(preset, Path(config_file) if config_file else None)
+    if naive:
+        config = without_reuse(config)
     folder = Path(out)
     with Closers() as closers:
         pack = open_pack(

@@ -157,7 +157,8 @@ class Answerer:
             yield Work(None, encoded * costs.tile_us)
         yield Work(None, tiles * costs.tile_us)
         answer = reasoner.begin(assembly.prompt(), question.generation)
-        tokens, chunk = evidence.budget.prompt_tokens, reasoner.config.prefill_chunk
+        tokens = evidence.budget.prompt_tokens - answer.kept_tokens
+        chunk = reasoner.config.prefill_chunk
         for start in range(0, tokens, chunk):
             answer.prefill_step()
             yield Work(None, min(chunk, tokens - start) * costs.prefill_token_us)
