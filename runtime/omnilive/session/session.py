@@ -135,7 +135,7 @@ class Session:
         )
         generations = Generations(self._lanes, answerer.cancel, self._outcomes)
         self._conversation = Conversation(
-            ConversationParts(check, grounding, store),
+            ConversationParts(check, grounding),
             self._watcher,
             answerer,
             generations,
@@ -152,6 +152,7 @@ class Session:
             self._outcomes,
             self._watcher.snapshot,
             self._conversation.hear,
+            self._watcher.prepare,
             self._lanes,
             self._log,
             config.turn,

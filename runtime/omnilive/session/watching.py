@@ -5,7 +5,7 @@ It runs whether or not anybody asks anything, and never looks at words.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass
 
 from omnilive import events
@@ -61,9 +61,9 @@ class Watcher:
         self._log = log
         self._costs = costs
         self._cut_feature = cut_feature
-        # Besides the clips that frames are let in for: the one that ends with the stream, and
-        # the live generation's question.
-        self._tasks = TaskQueue(lanes, Lane.REMEMBER, lanes.capacity(Lane.REMEMBER) + 2)
+        # Besides the clips that frames are let in for: the one that ends with the stream, the
+        # live generation's question, and what is prepared for it.
+        self._tasks = TaskQueue(lanes, Lane.REMEMBER, lanes.capacity(Lane.REMEMBER) + 3)
         self._open: tuple[SeenFrame, ...] = ()
         self._closed = 0
         self._wall_us = 0
@@ -116,15 +116,27 @@ class Watcher:
         if not self._under_way:
             self._end()
 
-    def compression(
+    def recall(
         self, snapshot: MemorySnapshot
-    ) -> Generator[Work[None], None, tuple[Clip, int]]:
-        """See ``Remembering.compression``."""
-        return self._remembering.compression(snapshot)
+    ) -> Generator[Work[None], None, tuple[tuple[Clip, ...], F32]]:
+        """Steps to what a question about ``snapshot`` sees: its clips and their long-term memory.
 
-    def integration(self, clips: Sequence[Clip]) -> Generator[Work[None], None, tuple[F32, int]]:
-        """See ``Remembering.integration``."""
-        return self._remembering.integration(clips)
+        The open clip is compressed for it and comes last. Steps on the remember lane only.
+        """
+        clips = [c for c in self._parts.store.clips if c.index < snapshot.closed]
+        if snapshot.open_frames:
+            open_clip, _ = yield from self._remembering.compression(snapshot)
+            clips.append(open_clip)
+        long_term, _ = yield from self._remembering.integration(clips)
+        return tuple(clips), long_term
+
+    def prepare(self, snapshot: MemorySnapshot, generation: int) -> None:
+        """Have ready what ``recall`` gives, while the words of the question are being heard."""
+
+        def steps() -> Generator[Work[None], None, None]:
+            yield from self.recall(snapshot)
+
+        self._tasks.submit(Task(steps(), lambda finished: None, generation=generation))
 
     def _drop(self, pts_us: int) -> None:
         self.frames_dropped += 1
@@ -173,10 +185,10 @@ class Watcher:
     def _remember(
         self, snapshot: MemorySnapshot
     ) -> Generator[Work[events.Event | None], None, None]:
-        clip, tokens = yield from self.compression(snapshot)
+        clip, tokens = yield from self._remembering.compression(snapshot)
         self._parts.store.add(clip)
         yield Work(events.ClipCompressed(clip.index, len(clip.short_term), tokens), 0)
-        rows, tokens = yield from self.integration(self._parts.store.clips)
+        rows, tokens = yield from self._remembering.integration(self._parts.store.clips)
         yield Work(events.MemoryIntegrated(len(rows), tokens), 0)
 
     def _recompute(
@@ -185,8 +197,7 @@ class Watcher:
         """What the reference does with every frame: the open clip and the whole history again."""
         if closed is not None:
             yield from self._remember(closed)
-        clip, _ = yield from self.compression(now)
-        yield from self.integration((*self._parts.store.clips, clip))
+        yield from self.recall(now)
 
     def _on_remembered(self, finished: Finished[events.Event | None]) -> None:
         self._wall_us += finished.wall_us
