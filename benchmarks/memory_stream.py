@@ -184,7 +184,7 @@ def watch(pack: Any, script: Script, config: RuntimeConfig, *, seed: int = 0) ->
 
 def _frames(script: Script, seed: int) -> list[Frame]:
     rng = np.random.default_rng(seed)
-    frames = []
+    frames: list[Frame] = []
     for scene, length in enumerate(script.scenes):
         for _ in range(length):
             rgb = rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
