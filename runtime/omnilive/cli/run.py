@@ -9,7 +9,7 @@ from rich.console import Console
 
 from omnilive.cli.terminal import View, make_view
 from omnilive.closing import Closers
-from omnilive.config import load_config
+from omnilive.config import load_config, without_reuse
 from omnilive.engine.manifest_file import read_manifest
 from omnilive.engine.pack import open_pack
 from omnilive.errors import ConfigError
@@ -51,6 +51,7 @@ def run(
     preset: str,
     config_file: str | None,
     realtime: bool,
+    naive: bool,
     out: str,
     seed: int,
     allow_inaccurate: bool,
@@ -67,6 +68,8 @@ def run(
     """
     questions = tuple(parse_ask(a) for a in asks)
     config = load_config(preset, Path(config_file) if config_file else None)
+    if naive:
+        config = without_reuse(config)
     folder = Path(out)
     with Closers() as closers:
         manifest = read_manifest(Path(pack_path))

@@ -118,11 +118,14 @@ class Session:
         segmenter = Segmenter(config.segmentation, cut_cosine)
         compressor = Compressor(pack, config.compression)
         store = MemoryStore(config.store)
-        long_term = LongTermMemory(pack, config.long_term, clip_max=config.segmentation.clip_max)
+        keeps_kv = config.memory.keeps_kv
+        long_term = LongTermMemory(
+            pack, config.long_term, clip_max=config.segmentation.clip_max, keeps_kv=keeps_kv
+        )
         endpointer = Endpointer(config.vad, SileroVad())
         audio = AudioModel(pack, config.recognition)
         check = InstructionCheck(pack, config.instruction)
-        grounding = Grounding(pack, config.retrieval)
+        grounding = Grounding(pack, config.retrieval, keeps_kv=keeps_kv)
         prompts = PromptBuilder(pack, config.prompt)
         sampling = dataclasses.replace(config.sampling, seed=options.seed)
         reasoner = Reasoner(pack, config.reasoning, sampling)
@@ -137,6 +140,7 @@ class Session:
             config.virtual_cost,
             self._period_us,
             config.segmentation.cut_feature,
+            config.memory.algorithm,
         )
         self._outcomes = Outcomes(endpointer, self._lanes, self._log)
         evidence = EvidenceReader(
@@ -159,7 +163,7 @@ class Session:
             answerer, generations, self._outcomes, self._lanes, self._log, config.turn
         )
         self._conversation = Conversation(
-            ConversationParts(check, grounding, store),
+            ConversationParts(check, grounding),
             self._watcher,
             self._interruptions.begin,
             generations,
@@ -176,6 +180,7 @@ class Session:
             self._outcomes,
             self._watcher.snapshot,
             self._conversation.hear,
+            self._watcher.prepare,
             self._lanes,
             self._log,
             config.turn,
