@@ -135,8 +135,6 @@ class Answer:
         self._ids: list[int] = []
         self._detokenizer = Detokenizer(reasoner.tokenizer)
         self._done = False
-        # A stream of its own per generation: an answer does not depend on those before it.
-        self._rng = np.random.default_rng([reasoner.sampling.seed, generation])
 
     @property
     def done(self) -> bool:
@@ -178,7 +176,8 @@ class Answer:
         reasoner = self._reasoner
         if self._logits is None:
             self._logits = reasoner.append(self, reasoner.embeddings.rows(self._ids[-1:]))[0]
-        token = sample(self._logits, self._ids, reasoner.sampling, self._rng)
+        # A stream of its own per generation: an answer does not depend on those before it.
+        token = sample(self._logits, self._ids, reasoner.sampling, self.generation)
         self._logits = None
         self._ids.append(token)
         stopped = token in reasoner.stop_ids
