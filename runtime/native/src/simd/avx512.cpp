@@ -101,8 +101,14 @@ std::uint64_t sum_words(const std::uint64_t* words, std::size_t count) {
       sums[i] = _mm512_add_epi64(sums[i], _mm512_loadu_si512(words + at + 8 * i));
     }
   }
-  std::uint64_t sum = static_cast<std::uint64_t>(_mm512_reduce_add_epi64(
-      _mm512_add_epi64(_mm512_add_epi64(sums[0], sums[1]), _mm512_add_epi64(sums[2], sums[3]))));
+  // Added one by one: the compiler's own reduction adds as signed, where an overflow is undefined.
+  alignas(64) std::uint64_t lanes[8];
+  _mm512_store_si512(lanes, _mm512_add_epi64(_mm512_add_epi64(sums[0], sums[1]),
+                                             _mm512_add_epi64(sums[2], sums[3])));
+  std::uint64_t sum = 0;
+  for (const std::uint64_t lane : lanes) {
+    sum += lane;
+  }
   for (; at < count; ++at) {
     sum += words[at];
   }
