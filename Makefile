@@ -2,7 +2,6 @@
 # each build its result, so that nothing is done twice and nothing stale is used.
 
 PYTHON ?=
-SANITIZE ?= OFF
 ARGS ?= tests
 
 VENV := .venv
@@ -23,12 +22,12 @@ INSTALL = $(PY) -m pip install -qq --disable-pip-version-check --constraint $(CO
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-native tensorrt-bindings micro packs install install-test lint format wheel \
+.PHONY: help demo test test-native sanitize test-aarch64 tensorrt-bindings micro packs install install-test lint format wheel \
 	clean distclean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "  Variables: PYTHON=/path/to/python3.12  ARGS='tests/unit -k ring'  SANITIZE=ON"
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  Variables: PYTHON=/path/to/python3.12  ARGS='tests/unit -k ring'"
 
 demo: $(STAMPS)/install engines/micro/manifest.json ## watch, listen and answer on a video it makes; results in out/demo
 	@$(PY) -m omnilive_micropack.demo --pack engines/micro --out out/demo
@@ -36,13 +35,29 @@ demo: $(STAMPS)/install engines/micro/manifest.json ## watch, listen and answer 
 test: install-test packs test-native ## run the unit, tiny and micro tests
 	@$(PY) -m pytest -q $(ARGS)
 
-test-native: $(STAMPS)/tools ## run the C++ core's own tests (SANITIZE=ON adds the sanitizers)
-	@echo "== C++ core: build and unit tests"
+# $(1): build folder under build/; $(2): further arguments of CMake.
+define native-tests
 	@PATH="$(CURDIR)/$(BIN):$$PATH" && \
-	cmake -S runtime/native -B build/native-tests -G Ninja --log-level=WARNING \
-		-DOMNILIVE_BUILD_PYTHON=OFF -DOMNILIVE_BUILD_TESTS=ON -DOMNILIVE_WERROR=ON -DOMNILIVE_SANITIZE=$(SANITIZE) >/dev/null && \
-	cmake --build build/native-tests -- --quiet && \
-	ctest --test-dir build/native-tests --output-on-failure --no-tests=error
+	cmake -S runtime/native -B build/$(1) -G Ninja --log-level=WARNING \
+		-DOMNILIVE_BUILD_PYTHON=OFF -DOMNILIVE_BUILD_TESTS=ON -DOMNILIVE_WERROR=ON $(2) >/dev/null && \
+	cmake --build build/$(1) -- --quiet && \
+	ctest --test-dir build/$(1) --output-on-failure --no-tests=error
+endef
+
+test-native: $(STAMPS)/tools ## run the C++ core's own tests
+	@echo "== C++ core: build and unit tests"
+	$(call native-tests,native-tests)
+
+sanitize: $(STAMPS)/tools ## run them under the address, undefined-behaviour and thread sanitizers
+	@echo "== C++ core under the address and undefined-behaviour sanitizers"
+	$(call native-tests,native-address,-DOMNILIVE_SANITIZE=address)
+	@echo "== C++ core under the thread sanitizer"
+	$(call native-tests,native-thread,-DOMNILIVE_SANITIZE=thread)
+
+test-aarch64: $(STAMPS)/tools ## cross-compile them for AArch64 and run them in QEMU
+	@sh tools/preflight_aarch64.sh
+	@echo "== C++ core for AArch64, in QEMU"
+	$(call native-tests,native-aarch64,--toolchain $(CURDIR)/runtime/native/cmake/aarch64-linux-gnu.cmake)
 
 tensorrt-bindings: $(STAMPS)/install ## fetch TensorRT's bindings, compare them with what tests/data records
 	@$(PY) tests/unit/tensorrt_bindings.py

@@ -2,9 +2,14 @@
 
 Plain kernels over plain arrays: nothing here knows of engines, models or sessions. Arrays are
 taken with the dtype named and never cast (another dtype raises TypeError); any strides will do.
-Every call that does work releases the GIL for it, so other Python threads run meanwhile.
+Every call that does work releases the GIL for it, so other Python threads run meanwhile; only
+``sample`` keeps it, since handing it over can cost more than the call takes.
+
+``isa`` is the instruction set to use, one of ``instruction_sets()``, by default the best. Results
+are the same to the bit by all of them.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -41,21 +46,38 @@ class PcmRing:
     def __len__(self) -> int:
         """Samples held."""
 
+def instruction_sets() -> list[str]:
+    """Those the kernels can use on this processor, best first; the last is ``portable``."""
+
 def topk_cosine(
     query: npt.NDArray[np.float32],
     rows: npt.NDArray[np.float32] | npt.NDArray[np.float16],
     k: int,
+    *,
+    threads: int = 1,
+    isa: str | None = None,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """The rows [N, H] most similar to the query [H] by cosine, in float32 arithmetic.
 
-    A row or query of zero norm scores 0. The result is the same to the bit on every processor.
+    A row or query of zero norm scores 0. The result is the same to the bit on every processor and
+    for any number of ``threads``, the caller's among them, which read 1 MiB of rows each at least.
 
     Returns:
         Indices int64 [min(k, N)] and scores float32 [min(k, N)], score descending, ties by lower
         index.
 
     Raises:
-        ValueError: widths differ, k is negative, or a value is not finite or too large to square.
+        ValueError: widths differ, k is negative, there are no threads, or a value is not finite or
+            too large to square.
+    """
+
+def sum_words(words: npt.NDArray[np.uint64], *, threads: int = 1, isa: str | None = None) -> int:
+    """Sum of contiguous uint64 [n] modulo 2^64, read as ``topk_cosine`` reads its rows.
+
+    The least work that touches every byte: its speed is what the memory gives.
+
+    Raises:
+        ValueError: there are no threads.
     """
 
 def resize_rgb(
@@ -63,14 +85,78 @@ def resize_rgb(
     out_h: int,
     out_w: int,
     *,
-    filter: Literal["bicubic"] = "bicubic",
+    filter: Literal["bicubic", "bilinear"] = "bicubic",
+    isa: str | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Squash or stretch a picture [h, w, 3] to [out_h, out_w, 3], antialiased.
 
-    Cubic convolution (a = -0.5) whose support widens with the reduction: what Pillow's BICUBIC
-    gives for the columns and then for the rows.
+    Cubic convolution (a = -0.5) or a triangle, whose support widens with the reduction: within 1
+    of what Pillow's BICUBIC and BILINEAR give for the columns and then for the rows.
 
     Raises:
         ValueError: a side is not in 1 to 65,536 pixels, the last axis is not 3, or an unknown
             filter.
+    """
+
+def resize_nv12(
+    luma: npt.NDArray[np.uint8],
+    chroma: npt.NDArray[np.uint8],
+    out_h: int,
+    out_w: int,
+    *,
+    matrix: Literal["bt601", "bt709"],
+    full_range: bool,
+    filter: Literal["bicubic", "bilinear"] = "bicubic",
+    isa: str | None = None,
+) -> npt.NDArray[np.uint8]:
+    """Squash or stretch NV12 to RGB [out_h, out_w, 3]: each plane as ``resize_rgb``, then colors.
+
+    Args:
+        luma: [h, w].
+        chroma: [(h + 1) // 2, (w + 1) // 2, 2], sited left and between rows (H.264, HEVC).
+        out_h, out_w: pixels.
+        matrix: ITU-R BT.601 or BT.709.
+        full_range: whether 0 to 255, or 16 to 235 (chroma 16 to 240), spans black to white.
+        filter: as for ``resize_rgb``.
+        isa: as for all.
+
+    Raises:
+        ValueError: as ``resize_rgb``, or the planes don't fit each other.
+    """
+
+def normalized_planes(
+    rgb: npt.NDArray[np.uint8], mean: Sequence[float], deviation: Sequence[float]
+) -> npt.NDArray[np.float32]:
+    """A picture [h, w, 3] as float32 [3, h, w]: (value / 255 - mean) / deviation per channel.
+
+    Raises:
+        ValueError: the last axis is not 3.
+    """
+
+def sample(
+    logits: npt.NDArray[np.float32],
+    history: Sequence[int],
+    *,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    repetition_penalty: float,
+    seed: int,
+    generation: int,
+    step: int,
+    isa: str | None = None,
+) -> int:
+    """The next token of contiguous logits [V].
+
+    In this order: the penalty divides positive and multiplies other logits of ``history``, each
+    once, in float32; the ``top_k`` best are kept (all for 0), equal ones by lower id; their weights
+    are exp((score - best) / temperature) in float64; the least best with ``top_p`` of their mass
+    are kept; one draw falls on what is kept. Temperature 0 takes the best.
+
+    The draw is uniform in [0, 1) by Philox4x32-10 under the key ``seed`` and the counter (``step``,
+    ``generation``), 64 bits each: the upper 53 bits of its first two words.
+
+    Raises:
+        FloatingPointError: a logit is infinite or not a number.
+        ValueError: no logits, an id of the history outside them, or a rule out of range.
     """

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from omnilive._native import topk_cosine
+from omnilive._native import instruction_sets, sum_words, topk_cosine
 
 F64 = npt.NDArray[np.float64]
 # Two float32 sums of at most 1536 products, each product within half a unit in the last place.
@@ -88,6 +88,34 @@ def test_half_precision_rows_rank_as_their_exact_values() -> None:
     np.testing.assert_array_equal(from_half[1], from_single[1])
 
 
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    count=st.integers(0, 40),
+    width=st.integers(1, 130) | st.just(1536),
+    dtype=st.sampled_from([np.float32, np.float16]),
+)
+def test_every_instruction_set_gives_the_same_bits(
+    seed: int, count: int, width: int, dtype: type
+) -> None:
+    query, rows = values(seed, width), values(seed + 1, count, width).astype(dtype)
+    indices, scores = topk_cosine(query, rows, count)
+    for isa in instruction_sets():
+        others = topk_cosine(query, rows, count, isa=isa)
+        np.testing.assert_array_equal(others[0], indices)
+        np.testing.assert_array_equal(others[1], scores)
+
+
+@pytest.mark.parametrize("threads", [2, 3, 7])
+def test_rows_read_by_several_threads_rank_alike(threads: int) -> None:
+    query, rows = values(11, 64), values(12, 40_000, 64).astype(np.float16)
+    alone, together = topk_cosine(query, rows, 99), topk_cosine(query, rows, 99, threads=threads)
+    np.testing.assert_array_equal(together[0], alone[0])
+    np.testing.assert_array_equal(together[1], alone[1])
+    words = rows.reshape(-1).view(np.uint64)
+    expected = int(words.sum(dtype=np.uint64))
+    assert {sum_words(words, threads=threads, isa=isa) for isa in instruction_sets()} == {expected}
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_strided_rows_rank_like_their_copy(dtype: type) -> None:
     rows = values(5, 40, 60).astype(dtype)[::-2, 5:50:3]
@@ -113,5 +141,9 @@ def test_wrong_shapes_types_and_counts_are_refused() -> None:
         topk_cosine(query, rows[:, :3], 1)
     with pytest.raises(ValueError, match="k must not be negative"):
         topk_cosine(query, rows, -1)
+    with pytest.raises(ValueError, match="threads must be at least 1"):
+        topk_cosine(query, rows, 1, threads=0)
+    with pytest.raises(ValueError, match="no instruction set 'mmx'"):
+        topk_cosine(query, rows, 1, isa="mmx")
     with pytest.raises(TypeError):
         topk_cosine(query.astype(np.float64), rows, 1)  # type: ignore[arg-type]

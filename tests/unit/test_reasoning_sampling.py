@@ -20,18 +20,14 @@ HOT = SamplingConfig(temperature=1.0, top_k=0, top_p=1.0)
 
 
 def draws(logits: np.ndarray, config: SamplingConfig, count: int = 1000) -> np.ndarray:
-    rng = np.random.default_rng(0)
-    return np.array([sample(logits, [], config, rng) for _ in range(count)])
+    return np.array([sample(logits, [], config, generation) for generation in range(count)])
 
 
 @given(logits=LOGITS)
 def test_temperature_zero_takes_the_likeliest_and_the_lowest_id_of_equals(
     logits: np.ndarray,
 ) -> None:
-    rng = np.random.default_rng(0)
-    before = rng.bit_generator.state
-    assert sample(logits, [], SamplingConfig(temperature=0), rng) == int(np.argmax(logits))
-    assert rng.bit_generator.state == before
+    assert sample(logits, [], SamplingConfig(temperature=0), 0) == int(np.argmax(logits))
 
 
 @given(
@@ -44,9 +40,9 @@ def test_temperature_zero_takes_the_likeliest_and_the_lowest_id_of_equals(
 def test_a_draw_is_a_function_of_its_arguments_and_lies_in_top_k_and_top_p(
     logits: np.ndarray, seed: int, top_k: int, top_p: float, temperature: float
 ) -> None:
-    config = SamplingConfig(temperature=temperature, top_k=top_k, top_p=top_p)
-    token = sample(logits, [], config, np.random.default_rng(seed))
-    assert token == sample(logits, [], config, np.random.default_rng(seed))
+    config = SamplingConfig(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
+    token = sample(logits, [], config, 3)
+    assert token == sample(logits, [], config, 3)
     better = int((logits > logits[token]).sum())
     assert better < (top_k or len(logits))
     order = np.sort(logits.astype(np.float64))[::-1][: top_k or None]
@@ -83,22 +79,29 @@ def test_the_penalty_makes_tokens_already_said_less_likely_whatever_their_sign(
 ) -> None:
     logits = np.array([best, second, -30], np.float32)
     greedy = SamplingConfig(temperature=0, repetition_penalty=1.5)
-    rng = np.random.default_rng(0)
-    assert sample(logits, [], greedy, rng) == 0
-    assert sample(logits, [0], greedy, rng) == 1
+    assert sample(logits, [], greedy, 0) == 0
+    assert sample(logits, [0], greedy, 0) == 1
     # Said twice is penalized once.
-    assert sample(np.array([2.0, 1.0]), [0, 0], greedy, rng) == 0
+    assert sample(np.array([2.0, 1.0], np.float32), [0, 0], greedy, 0) == 0
+
+
+def test_every_position_draws_anew_and_an_answer_taken_back_goes_on_alike() -> None:
+    logits = np.zeros(1000, np.float32)
+    said: list[int] = []
+    for _ in range(20):
+        said.append(sample(logits, said, HOT, 7))
+    assert len(set(said)) > 15
+    assert sample(logits, said[:12], HOT, 7) == said[12]
+    assert sample(logits, said[:12], HOT, 8) != said[12]
 
 
 def test_the_logits_are_left_as_they_were() -> None:
     logits = np.array([1.0, 2.0], np.float32)
-    sample(
-        logits, [1], SamplingConfig(temperature=1, repetition_penalty=2), np.random.default_rng()
-    )
+    sample(logits, [1], SamplingConfig(temperature=1, repetition_penalty=2), 0)
     np.testing.assert_array_equal(logits, [1, 2])
 
 
 @pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
 def test_logits_that_are_not_finite_are_an_engine_error(odd: float) -> None:
     with pytest.raises(EngineError, match="not finite"):
-        sample(np.array([0, odd], np.float32), [], HOT, np.random.default_rng(0))
+        sample(np.array([0, odd], np.float32), [], HOT, 0)

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <limits>
 #include <random>
+#include <span>
 #include <stdexcept>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "topk_cosine.hpp"
 
 using omnilive::Half;
+using omnilive::Isa;
 using omnilive::Ranking;
 using omnilive::Rows;
 using omnilive::topk_cosine;
@@ -102,6 +104,29 @@ void half_rows_rank_like_their_widened_values() {
   check(from_half.indices.front() == 0, "the row equal to the query is first");
 }
 
+void threads_and_instruction_sets_change_no_bit() {
+  std::mt19937 random(19);
+  constexpr std::size_t kCount = 20'000;  // several shares of a mebibyte
+  constexpr std::size_t kWidth = 130;
+  std::vector<Half> halves(kCount * kWidth);
+  for (Half& half : halves) {
+    half.bits = static_cast<std::uint16_t>(random() & 0xbfffU);
+  }
+  const std::vector<float> query(kWidth, 0.5F);
+  const Rows<Half> rows{halves, kCount, kWidth};
+  const std::span<const std::uint64_t> words(reinterpret_cast<const std::uint64_t*>(halves.data()),
+                                             halves.size() / 4);
+  const Ranking expected = topk_cosine(query, rows, 50, 1, Isa::kPortable);
+  const std::uint64_t sum = omnilive::sum_words(words, 1, Isa::kPortable);
+  for (const Isa isa : omnilive::usable_isas()) {
+    for (const std::size_t threads : {1U, 2U, 5U}) {
+      const Ranking found = topk_cosine(query, rows, 50, threads, isa);
+      check(found.indices == expected.indices && found.scores == expected.scores, "ranking");
+      check(omnilive::sum_words(words, threads, isa) == sum, "sum");
+    }
+  }
+}
+
 void what_has_no_rank_is_refused() {
   const std::vector<float> values = {1, std::numeric_limits<float>::quiet_NaN()};
   const std::vector<float> infinite = {std::numeric_limits<float>::infinity()};
@@ -112,6 +137,9 @@ void what_has_no_rank_is_refused() {
   check_throws<std::invalid_argument>(
       [&] { topk_cosine(std::vector<float>{1, 2, 3}, rows_of({1, 2}, 1, 2), 1); },
       "other width accepted");
+  check_throws<std::invalid_argument>(
+      [] { topk_cosine(std::vector<float>{1}, rows_of(std::vector<float>{1}, 1, 1), 1, 0); },
+      "no threads accepted");
 }
 
 }  // namespace
@@ -123,6 +151,7 @@ int main() {
       {"a row or query of zero norm scores zero", zero_norm_scores_zero},
       {"k beyond the rows gives all rows", k_beyond_the_rows_gives_all_rows},
       {"half rows rank like their widened values", half_rows_rank_like_their_widened_values},
+      {"threads and instruction sets change no bit", threads_and_instruction_sets_change_no_bit},
       {"values that are not finite and other widths are refused", what_has_no_rank_is_refused},
   });
 }

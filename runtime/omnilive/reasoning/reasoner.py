@@ -170,7 +170,6 @@ class Answer:
         self._ids: list[int] = []
         self._detokenizer = Detokenizer(reasoner.tokenizer)
         self._done = False
-        self._rng = self._draws()
 
     @property
     def done(self) -> bool:
@@ -227,13 +226,6 @@ class Answer:
         self._detokenizer = Detokenizer(self._reasoner.tokenizer)
         for token in self._ids:
             self._detokenizer.push(token)
-        self._rng = self._draws()
-        if self._reasoner.sampling.temperature > 0:
-            self._rng.random(tokens)  # ``sample`` draws once per token
-
-    def _draws(self) -> np.random.Generator:
-        """A stream of its own per generation: an answer does not depend on those before it."""
-        return np.random.default_rng([self._reasoner.sampling.seed, self.generation])
 
     def step(self) -> AnswerToken:
         """Generate the next token.
@@ -246,7 +238,8 @@ class Answer:
         reasoner = self._reasoner
         if self._logits is None:
             self._logits = reasoner.append(self, reasoner.embeddings.rows(self._ids[-1:]))[0]
-        token = sample(self._logits, self._ids, reasoner.sampling, self._rng)
+        # A stream of its own per generation: an answer does not depend on those before it.
+        token = sample(self._logits, self._ids, reasoner.sampling, self.generation)
         self._logits = None
         self._ids.append(token)
         stopped = token in reasoner.stop_ids

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "check.hpp"
-#include "resize_rgb.hpp"
+#include "resize.hpp"
 
 using omnilive::Extent;
 using omnilive::resize_rgb;
