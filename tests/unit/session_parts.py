@@ -6,7 +6,7 @@ what audio it was made from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +21,7 @@ from omnilive.memory.clip import Keyframe
 from omnilive.memory.config import RetrievalConfig
 from omnilive.memory.keyframes import keyframe_id
 from omnilive.memory.selection import select
-from omnilive.perception.audio_model import SoundClass, Transcript
+from omnilive.perception.audio_model import AudioStep, SoundClass, Transcript
 from omnilive.perception.frame_encoder import FrameFeatures
 from omnilive.perception.language import detect_language
 from omnilive.reasoning.instruction import Verdict
@@ -52,20 +52,25 @@ class Ears:
     def __init__(self) -> None:
         self.vocabulary: list[str] = []
         self.sound = "Speech"
+        self.stammer = 0  # tokens it writes besides the words
 
     def code(self, word: str) -> float:
         """The sample value that says ``word``."""
         self.vocabulary.append(word)
         return 1.0 + len(self.vocabulary)
 
-    def classify(self, samples: np.ndarray) -> SoundClass:
+    def classifying(self, samples: np.ndarray) -> Generator[AudioStep, None, SoundClass]:
         assert not (samples > 0.5).any()
+        yield AudioStep(len(samples), 10, 1)
         return SoundClass(self.sound, 1, 10)
 
-    def transcribe(self, samples: np.ndarray) -> Transcript:
+    def transcribing(self, samples: np.ndarray) -> Generator[AudioStep, None, Transcript]:
         voiced = samples[samples > 1.5]
         starts = np.flatnonzero(np.diff(voiced, prepend=0))
         words = " ".join(w for v in voiced[starts] if (w := self.vocabulary[int(v) - 2]))
+        yield AudioStep(len(samples), 10)
+        for _ in range(len(starts) + self.stammer):
+            yield AudioStep(tokens=1)
         return Transcript(words, detect_language(words), len(starts), 10)
 
 

@@ -182,7 +182,8 @@ class Session:
             closers.add(lambda: self._stop_reading(items))
             asking = Asking(self._lanes, asks, self._conversation.ask)
             finish = partial(self._finish, asking)
-            Feeder(self._lanes, items, self._period_us, self._take, finish).next()
+            room = self._listening.when_room
+            Feeder(self._lanes, items, self._period_us, self._take, finish, room).next()
             self._lanes.run()
             for ask in asking.late:  # what was answered before has been heard
                 self._ask_late(ask)
