@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -35,8 +35,7 @@ from omnilive.session.costs import VirtualCostConfig
 from omnilive.session.evidence import EvidenceReader, Question
 from omnilive.session.remembering import MemorySnapshot, Remembering, SeenFrame
 from omnilive.sources.types import SAMPLE_RATE_HZ, US_PER_SECOND
-
-T = TypeVar("T")
+from omnilive.steps import finish
 
 WORDS, OTHER_WORDS = "What is on the table beside the lamp?", "Who came in a moment ago?"
 LABEL_TOKENS, WORD_TOKENS = 4, 12
@@ -175,7 +174,7 @@ class Answering:
         long_term = self._kept if way.keeps_kv else self._integrator(keeps_kv=False)
         if way.keeps_kv:
             # The newest closed clip was integrated when it closed.
-            _finished(_steps(long_term, self._closed))
+            finish(_steps(long_term, self._closed))
         remembering = Remembering(
             self._encoder,
             Compressor(pack, config.compression),
@@ -301,9 +300,9 @@ class _Stages:
 
     def _recall(self) -> None:
         snapshot = MemorySnapshot(len(self._parts.closed), self._frames)
-        clip, _ = _finished(self._remembering.compression(snapshot))
+        clip, _ = finish(self._remembering.compression(snapshot))
         self._clips = (*self._parts.closed, clip)
-        self.long_term, _ = _finished(self._remembering.integration(self._clips))
+        self.long_term, _ = finish(self._remembering.integration(self._clips))
 
     def _ground(self) -> None:
         scores, selection = self._grounding.ground(self.long_term, self._clips, WORDS)
@@ -316,7 +315,7 @@ class _Stages:
         parts, question = self._parts, self._question
         if question is None:
             raise RuntimeError("the question is not grounded")
-        evidence = _finished(parts.evidence.read(question, self._reasoner.prompt_limit))
+        evidence = finish(parts.evidence.read(question, self._reasoner.prompt_limit))
         assembly = parts.prompts.begin(
             question.text,
             question.language,
@@ -346,13 +345,3 @@ def _timed(name: str, stage: Callable[[], object], found: Answered) -> None:
     start = time.perf_counter()
     stage()
     found.stages[name] = time.perf_counter() - start
-
-
-def _finished(steps: Generator[Any, None, T]) -> T:
-    """Run steps to their end and give what they return."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result

@@ -81,10 +81,11 @@ class Check:
     fillers: tuple[str, ...] = ("um",)
     judged: list[str] = field(default_factory=list)
 
-    def judge(self, text: str) -> Verdict:
+    def judging(self, text: str) -> Generator[int, None, Verdict]:
         self.judged.append(text)
         if "LONG" in text:
             raise TooLongError("too long", where="check", mend="-")
+        yield 20
         return Verdict(0.1 if text in self.fillers else 0.9, 20)
 
     def is_instruction(self, probability: float) -> bool:
@@ -98,13 +99,14 @@ class Finder:
     config: RetrievalConfig
     scores: Sequence[float] = ()
     asked: list[str] = field(default_factory=list)
-    tokens_computed: int = 0
 
-    def ground(self, long_term: np.ndarray, clips: Sequence[Any], text: str) -> Any:
+    def grounding(
+        self, long_term: np.ndarray, clips: Sequence[Any], text: str
+    ) -> Generator[int, None, Any]:
         self.asked.append(text)
         if "ENDLESS" in text:
             raise TooLongError("too long", where="question", mend="-")
-        self.tokens_computed += 10
+        yield 10
         scores = [*self.scores, *[0.0] * len(clips)][: len(clips)]
         return np.array(scores, np.float32), select(scores, self.config)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
@@ -20,8 +19,7 @@ from omnilive.errors import EngineError
 from omnilive.perception.config import RecognitionConfig
 from omnilive.perception.language import Language, detect_language, strip_tags
 from omnilive.sources.types import SAMPLE_RATE_HZ
-
-T = TypeVar("T")
+from omnilive.steps import finish
 
 # ChatML of ms-swift's qwen2-audio template (spec §1.2); <|AUDIO|> stands for the embeddings.
 BEFORE_AUDIO = (
@@ -90,11 +88,11 @@ class AudioModel:
 
     def classify(self, samples: F32) -> SoundClass:
         """``classifying`` without a pause."""
-        return _finished(self.classifying(samples))
+        return finish(self.classifying(samples))
 
     def transcribe(self, samples: F32) -> Transcript:
         """``transcribing`` without a pause."""
-        return _finished(self.transcribing(samples))
+        return finish(self.transcribing(samples))
 
     def classifying(self, samples: F32) -> Generator[AudioStep, None, SoundClass]:
         """Steps that name the sound of float32 [n] at 16 kHz, n ≤ the engine's ``max_samples``.
@@ -189,16 +187,6 @@ class AudioModel:
         pcm = np.pad(samples, (0, missing))[None]
         embeds: F32 = self._pack.engine("aud_enc").run({"pcm": pcm})["embeds"][0]
         return embeds
-
-
-def _finished(steps: Generator[AudioStep, None, T]) -> T:
-    """Run steps to their end and give what they return."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
 
 
 def audio_tokens(samples: int, hop: int) -> int:
