@@ -6,10 +6,9 @@ only the lanes between them are left out. It never looks at what is true in the 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,8 +30,7 @@ from omnilive.reasoning.prompt import PromptBuilder
 from omnilive.reasoning.reasoner import Reasoner
 from omnilive.session.evidence import EvidenceReader, Question
 from omnilive.sources.types import US_PER_SECOND
-
-T = TypeVar("T")
+from omnilive.steps import finish
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +129,7 @@ class Answering:
 
     def answer(self, question: Question) -> str:
         """The whole answer from the evidence that the configuration allows."""
-        evidence = _finished(self._evidence.read(question, self._reasoner.prompt_limit))
+        evidence = finish(self._evidence.read(question, self._reasoner.prompt_limit))
         return self._decode(
             question.text,
             question.language,
@@ -179,13 +177,3 @@ class Answering:
 def keyframe_store(folder: Path, config: RuntimeConfig) -> KeyframeStore:
     """A store for the frames of one stream."""
     return KeyframeStore(folder, config.keyframes)
-
-
-def _finished(steps: Generator[Any, None, T]) -> T:
-    """Run steps to their end and give what they return."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            found: T = stop.value
-            return found

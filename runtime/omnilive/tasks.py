@@ -52,6 +52,7 @@ class TaskQueue:
         self._limit = lanes.capacity(lane) if limit is None else limit
         self._tasks: deque[Task] = deque()
         self._current: Task | None = None
+        self._room: deque[tuple[int, Callable[[], None]]] = deque()
         lanes.on_stale(self._forget_stale)
 
     @property
@@ -75,10 +76,34 @@ class TaskQueue:
         self._tasks.append(task)
         self._start_next()
 
+    def when_room(self, callback: Callable[[], None], tasks: int = 1) -> None:
+        """Call back once, when ``tasks`` more may wait: how a feeder feels back-pressure.
+
+        At once when there is room already and nobody waits for it; else in order.
+
+        Raises:
+            ValueError: ``tasks`` is more than the queue ever holds.
+        """
+        if tasks > self._limit:
+            raise ValueError(f"{tasks} tasks never fit the {self._limit} that may wait")
+        self._room.append((tasks, callback))
+        if len(self._room) == 1:
+            self._offer_room()
+
+    def _offer_room(self) -> None:
+        while self._room and len(self._tasks) + self._room[0][0] <= self._limit:
+            self._room.popleft()[1]()
+
+    def _room_made(self) -> None:
+        """Offer the room from a timer: whoever made it has not finished yet."""
+        if self._room:
+            self._lanes.at(self._lanes.now_us(), self._offer_room)
+
     def _start_next(self) -> None:
         if self._current is None and self._tasks:
             self._current = self._tasks.popleft()
             self._next_step(self._current)
+            self._room_made()
 
     def _next_step(self, task: Task) -> None:
         if task.feeds is None:
@@ -115,6 +140,7 @@ class TaskQueue:
         self._tasks = deque(t for t in self._tasks if not self._lanes.is_stale(t.generation))
         for task in stale:
             task.steps.close()
+        self._room_made()
 
     def _dropped(self, task: Task) -> None:
         task.steps.close()

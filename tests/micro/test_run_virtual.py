@@ -171,6 +171,29 @@ def test_every_preset_answers_from_what_it_chose(
     assert next(e for e in result.events("answer_finished") if e["utterance"] == -1)
 
 
+def test_the_naive_algorithm_finds_and_answers_the_same(
+    run: Callable[..., Run], stream: Stream, answer_everything: Path
+) -> None:
+    ask = ("--ask", "What changed?@15.5", "--config", str(answer_everything))
+    incremental, naive = run(stream.path, *ask), run(stream.path, "--naive", *ask)
+    assert incremental.code == naive.code == 0
+    for kind, fields in (
+        ("grounded", ("utterance", "clips", "selected")),
+        ("evidence_chosen", ("utterance", "frames", "clips")),
+        ("memory_integrated", ("clips",)),
+    ):
+        ours, theirs = (
+            [[event[name] for name in fields] for event in result.events(kind)]
+            for result in (incremental, naive)
+        )
+        assert ours and ours == theirs
+    ours, theirs = (
+        {e["utterance"]: e["text"] for e in result.events("answer_finished")}
+        for result in (incremental, naive)
+    )
+    assert ours and ours == theirs
+
+
 def test_a_question_after_the_end_is_answered(run: Callable[..., Run], stream: Stream) -> None:
     result = run(stream.path, "--ask", "What happened?@60")
     assert next(e for e in result.events("answer_finished") if e["utterance"] == -1)

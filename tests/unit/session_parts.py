@@ -6,7 +6,7 @@ what audio it was made from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +21,7 @@ from omnilive.memory.clip import Keyframe
 from omnilive.memory.config import RetrievalConfig
 from omnilive.memory.keyframes import keyframe_id
 from omnilive.memory.selection import select
-from omnilive.perception.audio_model import SoundClass, Transcript
+from omnilive.perception.audio_model import AudioStep, SoundClass, Transcript
 from omnilive.perception.frame_encoder import FrameFeatures
 from omnilive.perception.language import detect_language
 from omnilive.reasoning.instruction import Verdict
@@ -53,20 +53,25 @@ class Ears:
     def __init__(self) -> None:
         self.vocabulary: list[str] = []
         self.sound = "Speech"
+        self.stammer = 0  # tokens it writes besides the words
 
     def code(self, word: str) -> float:
         """The sample value that says ``word``."""
         self.vocabulary.append(word)
         return 1.0 + len(self.vocabulary)
 
-    def classify(self, samples: np.ndarray) -> SoundClass:
+    def classifying(self, samples: np.ndarray) -> Generator[AudioStep, None, SoundClass]:
         assert not (samples > 0.5).any()
+        yield AudioStep(len(samples), 10, 1)
         return SoundClass(self.sound, 1, 10)
 
-    def transcribe(self, samples: np.ndarray) -> Transcript:
+    def transcribing(self, samples: np.ndarray) -> Generator[AudioStep, None, Transcript]:
         voiced = samples[samples > 1.5]
         starts = np.flatnonzero(np.diff(voiced, prepend=0))
         words = " ".join(w for v in voiced[starts] if (w := self.vocabulary[int(v) - 2]))
+        yield AudioStep(len(samples), 10)
+        for _ in range(len(starts) + self.stammer):
+            yield AudioStep(tokens=1)
         return Transcript(words, detect_language(words), len(starts), 10)
 
 
@@ -77,10 +82,11 @@ class Check:
     fillers: tuple[str, ...] = ("um",)
     judged: list[str] = field(default_factory=list)
 
-    def judge(self, text: str) -> Verdict:
+    def judging(self, text: str) -> Generator[int, None, Verdict]:
         self.judged.append(text)
         if "LONG" in text:
             raise TooLongError("too long", where="check", mend="-")
+        yield 20
         return Verdict(0.1 if text in self.fillers else 0.9, 20)
 
     def is_instruction(self, probability: float) -> bool:
@@ -94,13 +100,14 @@ class Finder:
     config: RetrievalConfig
     scores: Sequence[float] = ()
     asked: list[str] = field(default_factory=list)
-    tokens_computed: int = 0
 
-    def ground(self, long_term: np.ndarray, clips: Sequence[Any], text: str) -> Any:
+    def grounding(
+        self, long_term: np.ndarray, clips: Sequence[Any], text: str
+    ) -> Generator[int, None, Any]:
         self.asked.append(text)
         if "ENDLESS" in text:
             raise TooLongError("too long", where="question", mend="-")
-        self.tokens_computed += 10
+        yield 10
         scores = [*self.scores, *[0.0] * len(clips)][: len(clips)]
         return np.array(scores, np.float32), select(scores, self.config)
 

@@ -133,3 +133,17 @@ def test_without_clips_grounding_falls_back():
 def test_clips_that_kept_only_their_global_memory_are_scored_all_the_same():
     clips = [clip(0).without_short_term(), clip(1)]
     np.testing.assert_array_equal(globals_of(clips, SPEC.hidden)[0], clips[0].global_memory)
+
+
+@given(st.integers(1, 40), st.integers(0, 5))
+def test_a_question_broken_off_after_any_step_spoils_nothing(step_tokens, steps):
+    pack = FakePack()
+    grounding = Grounding(pack, RetrievalConfig(step_tokens=step_tokens))
+    broken_off = grounding.asking(long_term(20, seed=1), "who came in")
+    for _ in range(steps):
+        next(broken_off, None)
+    broken_off.close()
+    np.testing.assert_array_equal(
+        grounding.question_feature(long_term(20), "what"), expected(long_term(20), "what")
+    )
+    assert max(pack.lm.blocks) <= step_tokens

@@ -47,6 +47,7 @@ class Lm:
         self.script = script
         self.prompts: list[list[float]] = []
         self.appended = 0
+        self.blocks: list[int] = []
         self.arenas: list[Arena] = []
 
     def new_arena(self, capacity: int | None = None) -> Arena:
@@ -54,13 +55,18 @@ class Lm:
         self.arenas.append(Arena(capacity))
         return self.arenas[-1]
 
-    def logits(self, arena: Arena, embeds: np.ndarray) -> np.ndarray:
+    def logits(
+        self, arena: Arena, embeds: np.ndarray, *, rows: np.ndarray | None = None
+    ) -> np.ndarray:
         assert arena.length + len(embeds) <= arena.capacity
-        if len(embeds) > 1:
-            self.said = 0
         arena.tokens += list(embeds)
         self.appended += len(embeds)
+        self.blocks.append(len(embeds))
+        if rows is not None:
+            assert not len(rows)
+            return np.zeros((0, VOCAB), np.float32)
         if len(embeds) > 1:
+            self.said = 0
             self.prompts.append([float(t[0]) for t in arena.tokens])
         out = np.zeros((1, VOCAB), np.float32)
         out[0, self.script[self.said] if self.said < len(self.script) else EOS] = 1.0
@@ -170,6 +176,36 @@ def test_a_model_that_never_stops_is_bounded_by_the_length_of_the_audio() -> Non
     assert model(Pack(endless), config).classify(second(20)).tokens == 16
 
 
+@pytest.mark.parametrize("step", [3, 40, 200])
+def test_a_prompt_is_prefilled_in_pieces_and_the_words_are_the_same(step: int) -> None:
+    pack, whole = Pack("what is it"), model(Pack("what is it")).transcribe(second(3))
+    audio = model(pack, RecognitionConfig(step_tokens=step))
+    assert audio.transcribe(second(3)) == whole
+    prompt = whole.prompt_tokens - len(BEFORE)
+    pieces = pack.lm.blocks[1 : 1 - (-prompt // step)]
+    assert sum(pieces) == prompt and max(pieces) <= step
+
+
+def test_every_step_says_what_it_ran() -> None:
+    audio = model(Pack("yes"), RecognitionConfig(step_tokens=50))
+    steps = list(audio.transcribing(second()))
+    transcript = audio.transcribe(second())
+    assert [s.samples for s in steps if s.samples] == [16_000]
+    assert sum(s.prompt_tokens for s in steps) == transcript.prompt_tokens
+    assert sum(s.tokens for s in steps) == transcript.tokens
+
+
+def test_a_call_broken_off_after_any_step_leaves_the_next_one_right() -> None:
+    expected = model(Pack("yes")).transcribe(second())
+    audio = model(Pack("yes"), RecognitionConfig(step_tokens=30))
+    for steps_taken in range(8):
+        broken_off = audio.classifying(second(2))
+        for _ in range(steps_taken):
+            next(broken_off)
+        broken_off.close()
+        assert audio.transcribe(second()) == expected
+
+
 def test_silence_needs_no_model() -> None:
     pack = Pack("Bell")
     empty = np.zeros(0, np.float32)
@@ -225,6 +261,7 @@ def test_a_frame_is_squashed_to_the_engines_square_and_encoded_alone() -> None:
         RecognitionConfig(max_label_tokens=0),
         RecognitionConfig(max_tokens_per_s=0.5),
         RecognitionConfig(base_tokens=0),
+        RecognitionConfig(step_tokens=0),
     ],
 )
 def test_values_out_of_range_are_refused(config: RecognitionConfig) -> None:

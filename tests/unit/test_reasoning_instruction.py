@@ -122,3 +122,19 @@ def test_an_utterance_beyond_its_limit_is_refused_and_the_next_one_works() -> No
     with pytest.raises(TooLongError, match=r"instruction\.max_prompt_tokens"):
         check.judge("red " * 80)
     assert check.judge("Go.").probability == pytest.approx(before)
+
+
+@given(text=TEXTS.filter(str.strip), step=st.integers(1, 90), broken_off=st.integers(0, 4))
+@settings(max_examples=40, deadline=None)
+def test_a_check_in_pieces_or_after_one_broken_off_finds_the_same(
+    text: str, step: int, broken_off: int
+) -> None:
+    pack = FakePack()
+    check = InstructionCheck(pack, InstructionConfig(step_tokens=step))
+    other = check.judging("And where is the blue box?")
+    for _ in range(broken_off):
+        next(other, None)
+    other.close()
+    whole = InstructionCheck(FakePack(), InstructionConfig(step_tokens=4096)).judge(text)
+    assert check.judge(text).probability == pytest.approx(whole.probability, rel=1e-3, abs=1e-9)
+    assert max(pack.fake_decoder.blocks) <= step

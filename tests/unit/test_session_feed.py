@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import pytest
@@ -14,8 +14,13 @@ from omnilive.session.asking import Ask, Asking
 from omnilive.session.feeding import Feeder, Item
 from omnilive.sources.prefetch import Prefetch
 from omnilive.sources.types import Frame, Pcm, SourceWarning
+from omnilive.tasks import Task, TaskQueue
 
 SECOND = 1_000_000
+
+
+def always_room(callback: Callable[[], None], tasks: int) -> None:
+    callback()
 
 
 def frame(pts_us: int) -> Frame:
@@ -39,7 +44,7 @@ def feed(
     def finish(duration_us: int) -> None:
         log.append((lanes.now_us(), "end", duration_us))
 
-    Feeder(lanes, items, period_us, deliver, finish).next()
+    Feeder(lanes, items, period_us, deliver, finish, always_room).next()
     try:
         lanes.run()
     finally:
@@ -135,7 +140,11 @@ def test_an_error_of_the_source_is_raised_from_the_loop_after_the_items_before_i
 
     lanes, seen = VirtualLanes(), list[int]()
     items = Prefetch(broken(), 2)
-    Feeder(lanes, items, SECOND, lambda i: seen.append(i.pts_us), lambda d: None).next()
+
+    def take(item: Item) -> None:
+        seen.append(item.pts_us)
+
+    Feeder(lanes, items, SECOND, take, lambda d: None, always_room).next()
     with pytest.raises(OSError, match="gone"):
         lanes.run()
     assert seen == [0]
@@ -144,14 +153,19 @@ def test_an_error_of_the_source_is_raised_from_the_loop_after_the_items_before_i
 
 def test_the_source_waits_while_the_listen_lane_is_full() -> None:
     lanes, delivered = VirtualLanes(LanesConfig(listen=4)), list[int]()
+    tasks = TaskQueue(lanes, Lane.LISTEN)
+
+    def half_seconds() -> Iterator[Work[None]]:
+        yield Work(None, SECOND // 2)
+        yield Work(None, SECOND // 2)
 
     def listen(item: Item) -> None:
         delivered.append(lanes.now_us())
         for _ in range(2):  # a second of work each, where a block lasts a tenth of it
-            lanes.submit(Job(Lane.LISTEN, lambda: Work(None, SECOND), lambda f: None))
+            tasks.submit(Task(half_seconds(), lambda f: None))  # type: ignore[arg-type]
 
     items: Prefetch[Item] = Prefetch([pcm(i * 100_000) for i in range(10)], 2)
-    Feeder(lanes, items, SECOND, listen, lambda d: None).next()
+    Feeder(lanes, items, SECOND, listen, lambda d: None, tasks.when_room).next()
     lanes.run()
     assert len(delivered) == 10
     assert delivered[-1] >= 15 * SECOND

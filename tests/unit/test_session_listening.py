@@ -128,3 +128,35 @@ def test_the_last_words_are_heard_when_the_stream_ends_in_them() -> None:
     room.run(2)
     assert room.check.judged == ["what is this"]
     assert room.outcome(0).kind == "answer_finished"
+
+
+def test_who_is_interrupted_is_not_transcribed_to_the_end() -> None:
+    room = Room(costs=VirtualCostConfig(audio_decode_step_us=500_000))
+    room.ears.stammer = 40
+    room.say(1, 2, "what is this")
+    room.say(6, 7, "and that")
+    room.at(6.5, lambda: setattr(room.ears, "stammer", 0))
+    room.run(9)
+    ((heard_us, heard),) = room.timed(events.Transcribed)
+    assert heard.text == "and that"
+    # Twenty seconds of the first one's tokens were still to come.
+    assert heard_us < 9 * 1_000_000
+    assert room.outcome(0).reason == "superseded"
+
+
+def test_memory_is_ready_by_the_time_the_words_are() -> None:
+    """The open clip is compressed and integrated while the utterance is transcribed."""
+    costs = VirtualCostConfig(audio_decode_step_us=900_000, memory_token_us=2_000)
+    grounded: dict[str, int] = {}
+    for order in ("parallel", "ground_first"):
+        room = Room(turn=TurnConfig(order=order), costs=costs)
+        for second in range(3):
+            room.show(second)
+        room.say(2.2, 3, "what is this")
+        room.run(6)
+        ((heard_us, _),) = room.timed(events.Transcribed)
+        ((at_us, _),) = room.timed(events.Grounded)
+        grounded[order] = at_us - heard_us
+    # Only the question's own 10 tokens are left; without the preparation all of it is.
+    assert grounded["parallel"] == 10 * 2_000
+    assert grounded["ground_first"] > 10 * 2_000

@@ -193,3 +193,35 @@ def test_a_task_that_goes_stale_while_it_waits_for_room_makes_way_for_the_next()
     lanes.run()
     assert closed == ["old"]
     assert spoken == ["new"]
+
+
+def test_room_is_offered_in_order_once_there_is_enough_of_it(make_lanes: MakeLanes) -> None:
+    lanes, log = make_lanes(), list[str]()
+    tasks = TaskQueue(lanes, Lane.LISTEN, limit=2)
+
+    def feed() -> None:
+        for name in "abc":
+            tasks.submit(Task(count_to(2), lambda f: None, on_end=lambda n=name: log.append(n)))  # type: ignore[misc]
+        tasks.when_room(lambda: log.append("room for 2"), 2)
+        tasks.when_room(lambda: log.append("room for 1"))
+
+    lanes.at(0, feed)
+    lanes.run()
+    assert log.index("b") < log.index("room for 2") < log.index("room for 1")
+    assert sorted(log) == ["a", "b", "c", "room for 1", "room for 2"]
+
+
+def test_room_that_stale_tasks_leave_is_offered() -> None:
+    lanes, log = VirtualLanes(), list[str]()
+    tasks = TaskQueue(lanes, Lane.LISTEN, limit=1)
+    tasks.submit(Task(count_to(1, cost_us=1_000), lambda f: None))
+    tasks.submit(Task(count_to(1), lambda f: None, generation=1))
+    tasks.when_room(lambda: log.append(f"room at {lanes.now_us()}"))
+    lanes.at(10, lambda: lanes.cancel_before(2))
+    lanes.run()
+    assert log == ["room at 10"]
+
+
+def test_more_room_than_there_ever_is_is_refused() -> None:
+    with pytest.raises(ValueError, match="3 tasks never fit"):
+        TaskQueue(VirtualLanes(), Lane.LISTEN, limit=2).when_room(lambda: None, 3)

@@ -5,7 +5,7 @@ It reads memory (spec §2.5, §2.6) and never changes it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +17,7 @@ from omnilive.memory.clip import Clip, read_only
 from omnilive.memory.config import RetrievalConfig
 from omnilive.memory.prefill import ChunkedPrefill, arena_for
 from omnilive.memory.selection import Selection, select
+from omnilive.steps import finish
 
 if TYPE_CHECKING:
     from omnilive.engine.pack import EnginePack
@@ -50,13 +51,20 @@ class Grounding:
         """LM tokens run since the object was made."""
 
     def question_feature(self, long_term: F32, question: str) -> F32:
-        """q: the LM's output at the last token of [long-term memory, tok(question)].
+        """``asking`` without a pause."""
+        return finish(self.asking(long_term, question))
+
+    def asking(self, long_term: F32, question: str) -> Generator[int, None, F32]:
+        """Steps to q: the LM's output at the last token of [long-term memory, tok(question)].
 
         Args:
             long_term: float32 [K, H]; K may be 0. Its KV is kept, so further questions on the
                 same long-term memory run only their own tokens.
             question: raw text, no template (spec §2.5); beyond ``max_question_tokens`` only
                 its end is read.
+
+        Yields:
+            The tokens of each step, at most ``step_tokens``.
 
         Returns:
             float32 [H], read-only.
@@ -83,7 +91,9 @@ class Grounding:
             self._decoder, arena, embeds, step_tokens=self._config.step_tokens, keep=1
         )
         while not prefill.done:
-            self.tokens_computed += prefill.step()
+            tokens = prefill.step()
+            self.tokens_computed += tokens
+            yield tokens
         self._held = read_only(long_term) if self._keeps_kv else None
         return read_only(prefill.hidden()[0])
 
@@ -113,7 +123,13 @@ class Grounding:
         return select(scores.tolist(), self._config)
 
     def ground(self, long_term: F32, clips: Sequence[Clip], question: str) -> tuple[F32, Selection]:
-        """The cosine of every clip with ``question``, and the clips selected."""
-        feature = self.question_feature(long_term, question)
+        """``grounding`` without a pause."""
+        return finish(self.grounding(long_term, clips, question))
+
+    def grounding(
+        self, long_term: F32, clips: Sequence[Clip], question: str
+    ) -> Generator[int, None, tuple[F32, Selection]]:
+        """Steps (``asking``) to the cosine of every clip with ``question`` and those selected."""
+        feature = yield from self.asking(long_term, question)
         scores = self.score(feature, globals_of(clips, self._width))
         return scores, self.select(scores)

@@ -1,12 +1,14 @@
-"""Turns audio into a sound class or words. It never decides what audio to look at.
+"""Turns audio into a sound class or words, step by step. It never decides what to listen to.
 
-One greedy pass of the audio LM per call. The part of the prompt before the audio is the same
-every time, so its KV stays in the arena and each call begins by truncating to it.
+One greedy pass of the audio LM per call: the encoder's window, then the prompt in pieces, then a
+token at a time. The part of the prompt before the audio is the same every time, so its KV stays in
+the arena and each call begins by truncating to it; a call may be broken off after any step.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +19,7 @@ from omnilive.errors import EngineError
 from omnilive.perception.config import RecognitionConfig
 from omnilive.perception.language import Language, detect_language, strip_tags
 from omnilive.sources.types import SAMPLE_RATE_HZ
+from omnilive.steps import finish
 
 # ChatML of ms-swift's qwen2-audio template (spec §1.2); <|AUDIO|> stands for the embeddings.
 BEFORE_AUDIO = (
@@ -26,6 +29,7 @@ BEFORE_AUDIO = (
 AFTER_AUDIO = "<|audio_eos|>\n{instruction}<|im_end|>\n<|im_start|>assistant\n"
 CLASSIFY = "Classify the audio."
 TRANSCRIBE = "Detect the language and recognize the speech."
+_NO_ROWS = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,15 @@ class Transcript:
     prompt_tokens: int
 
 
+@dataclass(frozen=True)
+class AudioStep:
+    """What one step ran: samples encoded, prompt tokens prefilled, tokens decoded."""
+
+    samples: int = 0
+    prompt_tokens: int = 0
+    tokens: int = 0
+
+
 class AudioModel:
     """The audio encoder and LM of a pack. One call at a time."""
 
@@ -74,18 +87,28 @@ class AudioModel:
         self._arena: KvArena | None = None
 
     def classify(self, samples: F32) -> SoundClass:
-        """Name the sound of float32 [n] at 16 kHz, n ≤ the engine's ``max_samples``.
+        """``classifying`` without a pause."""
+        return finish(self.classifying(samples))
+
+    def transcribe(self, samples: F32) -> Transcript:
+        """``transcribing`` without a pause."""
+        return finish(self.transcribing(samples))
+
+    def classifying(self, samples: F32) -> Generator[AudioStep, None, SoundClass]:
+        """Steps that name the sound of float32 [n] at 16 kHz, n ≤ the engine's ``max_samples``.
 
         Raises:
             EngineError: more samples than that, or the engine failed.
         """
         if len(samples) == 0:
             return SoundClass("silence", 0, 0)
-        text, tokens, prompt_tokens = self._answer(samples, CLASSIFY, self._config.max_label_tokens)
+        text, tokens, prompt_tokens = yield from self._answer(
+            samples, CLASSIFY, self._config.max_label_tokens
+        )
         return SoundClass(text, tokens, prompt_tokens)
 
-    def transcribe(self, samples: F32) -> Transcript:
-        """Write down float32 [n] at 16 kHz, n ≤ the engine's ``max_samples``.
+    def transcribing(self, samples: F32) -> Generator[AudioStep, None, Transcript]:
+        """Steps that write down float32 [n] at 16 kHz, n ≤ the engine's ``max_samples``.
 
         The length of the text is bounded by the duration (``max_tokens_per_s``): on noise the
         model can repeat itself without end, and speech has only so many words per second.
@@ -97,22 +120,32 @@ class AudioModel:
             return Transcript("", "en", 0, 0)
         seconds = len(samples) / SAMPLE_RATE_HZ
         bound = self._config.base_tokens + math.ceil(seconds * self._config.max_tokens_per_s)
-        text, tokens, prompt_tokens = self._answer(
+        text, tokens, prompt_tokens = yield from self._answer(
             samples, TRANSCRIBE, min(self._config.max_tokens, bound)
         )
         return Transcript(text, detect_language(text), tokens, prompt_tokens)
 
-    def _answer(self, samples: F32, instruction: str, max_tokens: int) -> tuple[str, int, int]:
-        """Greedy answer without tags, tokens generated, prompt tokens."""
+    def _answer(
+        self, samples: F32, instruction: str, max_tokens: int
+    ) -> Generator[AudioStep, None, tuple[str, int, int]]:
+        """Steps to the greedy answer without tags, tokens generated, prompt tokens.
+
+        The encoder looks at its whole window at once (its attention is not causal), so that is
+        one step.
+        """
         decoder = self._pack.decoder("aud_lm")
         table = self._pack.table("aud_embed")
         arena = self._prefix()
-        after = self._after[instruction]
         audio = self._encode(samples)
-        prompt = np.concatenate([audio, table.rows(after)])
+        yield AudioStep(samples=len(samples), prompt_tokens=len(self._before))
+        prompt = np.concatenate([audio, table.rows(self._after[instruction])])
         prompt_tokens = len(self._before) + len(prompt)
         room = arena.capacity - prompt_tokens
-        logits = decoder.logits(arena, prompt)
+        for start in range(0, len(prompt), self._config.step_tokens):
+            block = prompt[start : start + self._config.step_tokens]
+            last = start + len(block) == len(prompt)
+            logits = decoder.logits(arena, block, rows=None if last else _NO_ROWS)
+            yield AudioStep(prompt_tokens=len(block))
         ids: list[int] = []
         while True:
             best = int(np.argmax(logits[-1]))
@@ -122,6 +155,7 @@ class AudioModel:
             if len(ids) >= min(max_tokens, room):
                 break
             logits = decoder.logits(arena, table.rows([best]))
+            yield AudioStep(tokens=1)
         return strip_tags(self._tokenizer.decode(ids)), len(ids), prompt_tokens
 
     def _prefix(self) -> KvArena:

@@ -83,9 +83,13 @@ class RecognitionConfig:
     base_tokens: int = 16
     """Transcript tokens allowed besides, for tags and for very short audio."""
 
+    step_tokens: int = 256
+    """Prompt tokens per prefill step: the longest piece of it nothing else can interrupt."""
+
     def validate(self) -> None:
         """Raise ConfigError naming the first field that cannot be used."""
         check_range("recognition.max_tokens", self.max_tokens, 1, 1_024, "tokens")
         check_range("recognition.max_label_tokens", self.max_label_tokens, 1, 64, "tokens")
         check_range("recognition.max_tokens_per_s", self.max_tokens_per_s, 1, 100, "tokens per s")
         check_range("recognition.base_tokens", self.base_tokens, 1, 256, "tokens")
+        check_range("recognition.step_tokens", self.step_tokens, 1, 65_536, "tokens")

@@ -151,7 +151,7 @@ def _audio(m: Manifest, config: RuntimeConfig) -> tuple[EngineDemand, ...]:
     after = max(text_tokens(AFTER_AUDIO.format(instruction=i)) for i in (CLASSIFY, TRANSCRIBE))
     written = max(config.recognition.max_tokens, config.recognition.max_label_tokens)
     capacity = min(spec.max_positions, before + heard + after + written)
-    rows = min(capacity, heard + after)
+    rows = min(config.recognition.step_tokens, capacity, heard + after)
     return (
         EngineDemand(
             engine="aud_enc",
@@ -177,10 +177,10 @@ def _reasoner(m: Manifest, config: RuntimeConfig) -> tuple[EngineDemand, ...]:
     spec = m.reasoner
     context = context_tokens(m, config)
     check = min(config.instruction.max_prompt_tokens, spec.max_positions)
-    # The instruction check prefills what is new in its prompt in one block.
+    checked = text_tokens(config.instruction.template) + 2 * config.turn.max_words
     rows = max(
         min(config.reasoning.prefill_chunk, context),
-        min(check, text_tokens(config.instruction.template) + 2 * config.turn.max_words),
+        min(config.instruction.step_tokens, check, checked),
     )
     tiles = config.prompt.tiles_per_step
     memory_rows = min(

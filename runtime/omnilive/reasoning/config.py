@@ -122,6 +122,9 @@ class InstructionConfig:
     max_prompt_tokens: int = 1024
     """Longest yes/no prompt in tokens; it has a KV arena of its own of this size."""
 
+    step_tokens: int = 256
+    """Tokens per prefill step: the longest piece of work nothing else can interrupt."""
+
     def validate(self) -> None:
         """Check template and ranges. Raises ConfigError naming the field."""
         _one_question("instruction.template", self.template)
@@ -129,6 +132,7 @@ class InstructionConfig:
         check_range(
             "instruction.max_prompt_tokens", self.max_prompt_tokens, 16, MOST_TOKENS, "tokens"
         )
+        check_range("instruction.step_tokens", self.step_tokens, 1, 65_536, "tokens")
 
 
 @dataclass(frozen=True)

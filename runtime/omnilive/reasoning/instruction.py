@@ -5,7 +5,7 @@ Never generates text: the probability is read from the logits of the next token.
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +15,11 @@ from omnilive.engine.pack import EnginePack
 from omnilive.errors import PackError, TooLongError
 from omnilive.reasoning.config import QUESTION_MARK, InstructionConfig
 from omnilive.reasoning.template import ChatTemplate
+from omnilive.steps import finish
 
 YES_PIECES = ("Yes", "\u2581Yes")
 NO_PIECES = ("No", "\u2581No")
+_NO_ROWS = np.zeros(0, np.int64)
 QUESTION_MARKS = ("?", "？")
 
 
@@ -35,7 +37,7 @@ class Verdict:
 
 
 class InstructionCheck:
-    """The yes/no question on the reasoner, with a KV arena of its own. Thread-safe.
+    """The yes/no question on the reasoner, with a KV arena of its own.
 
     The prompt's beginning is the same for every utterance; its KV is kept and only what differs
     is prefilled.
@@ -60,10 +62,18 @@ class InstructionCheck:
             )
         self._arena = self._decoder.new_arena(min(config.max_prompt_tokens, spec.max_positions))
         self._kept: list[int] = []
-        self._lock = threading.Lock()
 
     def judge(self, text: str) -> Verdict:
-        """How probably ``text`` is an instruction; 0 for nothing said.
+        """``judging`` without a pause."""
+        return finish(self.judging(text))
+
+    def judging(self, text: str) -> Generator[int, None, Verdict]:
+        """Steps to how probably ``text`` is an instruction; 0 for nothing said.
+
+        One check at a time; it may be broken off after any step.
+
+        Yields:
+            The tokens of each step, at most ``instruction.step_tokens``.
 
         Raises:
             TooLongError: the prompt exceeds ``instruction.max_prompt_tokens``.
@@ -78,14 +88,19 @@ class InstructionCheck:
                 where="instruction check",
                 mend="Raise instruction.max_prompt_tokens or lower turn.max_words.",
             )
-        with self._lock:
-            # At least the last token runs: its logits are the answer.
-            shared = min(_shared_prefix(ids, self._kept), len(ids) - 1)
-            self._arena.truncate(shared)
-            self._kept = ids[:shared]
-            logits = self._decoder.logits(self._arena, self._embeddings.rows(ids[shared:]))[0]
-            self._kept = ids
-        yes, no = _log_sum(logits[self._yes]), _log_sum(logits[self._no])
+        # At least the last token runs: its logits are the answer.
+        shared = min(_shared_prefix(ids, self._kept), len(ids) - 1)
+        self._arena.truncate(shared)
+        self._kept = ids[:shared]
+        while len(self._kept) < len(ids):
+            block = ids[len(self._kept) : len(self._kept) + self.config.step_tokens]
+            last = len(self._kept) + len(block) == len(ids)
+            logits = self._decoder.logits(
+                self._arena, self._embeddings.rows(block), rows=None if last else _NO_ROWS
+            )
+            self._kept = ids[: len(self._kept) + len(block)]
+            yield len(block)
+        yes, no = _log_sum(logits[0][self._yes]), _log_sum(logits[0][self._no])
         probability = float(1 / (1 + np.exp(np.clip(no - yes, -500, 500))))
         return Verdict(probability, len(ids) - shared)
 

@@ -16,8 +16,9 @@ class TurnConfig:
     """One turn of conversation."""
 
     order: str = "parallel"
-    """Instruction check and grounding: ``parallel``, ``check_first`` (paper §3.4), or
-    ``ground_first`` (the released demo, spec §4)."""
+    """Instruction check and grounding: ``parallel``, with memory made ready while the words are
+    still being transcribed, ``check_first`` (paper §3.4), or ``ground_first`` (the released demo,
+    spec §4)."""
     snapshot: str = "speech_end"
     """Memory a question sees: what was known at ``speech_start`` (paper §3.4), or everything up
     to ``speech_end``, so that a thing raised while asking is seen."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from omnilive import events
 from omnilive.errors import TooLongError
 from omnilive.eventlog import EventLog
-from omnilive.lanes import Finished, Job, Lane, Lanes, Work
+from omnilive.lanes import Finished, Lane, Lanes, Work
 from omnilive.memory.grounding import Grounding
 from omnilive.perception.language import detect_language
 from omnilive.reasoning.instruction import InstructionCheck, Verdict
@@ -22,7 +22,7 @@ from omnilive.session.generations import Generations
 from omnilive.session.listening import Heard
 from omnilive.session.outcomes import Outcomes
 from omnilive.session.watching import MemorySnapshot, Watcher
-from omnilive.tasks import Task
+from omnilive.tasks import Task, TaskQueue
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Conversation:
         self._begin_answer = begin_answer
         self._generations = generations
         self._outcomes = outcomes
-        self._lanes = lanes
+        self._checks = TaskQueue(lanes, Lane.REASON)
         self._log = log
         self._config = config
         self._costs = costs
@@ -150,17 +150,14 @@ class Conversation:
             self._next_stage(turn)
 
     def _check(self, turn: _Turn) -> None:
-        def check() -> Work[Verdict | None]:
-            try:
-                verdict = self._parts.check.judge(turn.text)
-            except TooLongError:
-                return Work(None, 0)
-            return Work(verdict, verdict.tokens * self._costs.prefill_token_us)
+        wall_us = 0
 
-        def checked(finished: Finished[Verdict | None]) -> None:
-            if finished.value is None:
+        def on_step(finished: Finished[Verdict | TooLongError | None]) -> None:
+            nonlocal wall_us
+            wall_us += finished.wall_us
+            if isinstance(finished.value, TooLongError):
                 turn.too_long = True
-            else:
+            elif finished.value is not None:
                 turn.probability = finished.value.probability
                 self._log.emit(
                     events.InstructionChecked(
@@ -169,12 +166,31 @@ class Conversation:
                         turn.probability,
                         self._is_instruction(turn.probability),
                     ),
-                    wall_us=finished.wall_us,
+                    wall_us=wall_us,
                     stage="instruction",
                 )
-            self._stage_done(turn, "check")
 
-        self._lanes.submit(Job(Lane.REASON, check, checked, generation=turn.generation))
+        self._checks.submit(
+            Task(
+                self._checking(turn),
+                on_step,
+                on_end=lambda: self._stage_done(turn, "check"),
+                generation=turn.generation,
+            )
+        )
+
+    def _checking(self, turn: _Turn) -> Generator[Work[Verdict | TooLongError | None], None, None]:
+        steps = self._parts.check.judging(turn.text)
+        while True:
+            try:
+                tokens = next(steps)
+            except TooLongError as error:
+                yield Work(error, 0)
+                return
+            except StopIteration as stop:
+                yield Work(stop.value, 0)
+                return
+            yield Work(None, tokens * self._costs.prefill_token_us)
 
     def _ground(self, turn: _Turn) -> None:
         wall_us = 0
@@ -200,15 +216,18 @@ class Conversation:
     def _grounding(
         self, turn: _Turn
     ) -> Generator[Work[Question | TooLongError | None], None, None]:
-        parts = self._parts
         clips, long_term = yield from self._watcher.recall(turn.snapshot)
-        before = parts.grounding.tokens_computed
-        try:
-            scores, selection = parts.grounding.ground(long_term, clips, turn.text)
-        except TooLongError as error:
-            yield Work(error, 0)
-            return
-        tokens = parts.grounding.tokens_computed - before
+        steps = self._parts.grounding.grounding(long_term, clips, turn.text)
+        while True:
+            try:
+                tokens = next(steps)
+            except TooLongError as error:
+                yield Work(error, 0)
+                return
+            except StopIteration as stop:
+                scores, selection = stop.value
+                break
+            yield Work(None, tokens * self._costs.memory_token_us)
         question = Question(
             turn.utterance,
             turn.generation,
@@ -219,7 +238,7 @@ class Conversation:
             scores,
             selection,
         )
-        yield Work(question, tokens * self._costs.memory_token_us)
+        yield Work(question, 0)
 
 
 def _grounded(question: Question) -> events.Grounded:

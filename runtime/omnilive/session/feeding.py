@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from omnilive.lanes import Lane, Lanes
+from omnilive.lanes import Lanes
 from omnilive.sources.prefetch import Prefetch
 from omnilive.sources.types import Frame, Pcm, SourceWarning
 
-JOBS_PER_ITEM = 4
-"""Most jobs one item may bring to the listen lane: a block of 100 ms ends at most four chunks of
+TASKS_PER_ITEM = 4
+"""Most tasks one item may bring to the listen lane: a block of 100 ms ends at most four chunks of
 the VAD, and each begins or ends at most one part of an utterance."""
 
 Item = Frame | Pcm | SourceWarning
@@ -23,7 +23,7 @@ Item = Frame | Pcm | SourceWarning
 class Feeder:
     """Gives items to ``deliver`` on the loop, in order and never early; runs on the loop.
 
-    While the listen lane lacks room for an item's jobs, the source waits.
+    While the listen lane lacks room for an item's tasks, the source waits.
     """
 
     def __init__(
@@ -33,6 +33,7 @@ class Feeder:
         frame_period_us: int,
         deliver: Callable[[Item], None],
         finish: Callable[[int], None],
+        when_room: Callable[[Callable[[], None], int], None],
         *,
         paced: bool = True,
     ) -> None:
@@ -45,6 +46,7 @@ class Feeder:
             deliver: takes an item at its time: a block of sound at its end.
             paced: whether an item waits for its time; what comes live has come at its time.
             finish: called once, when the stream has ended, with its length in microseconds.
+            when_room: calls back when so many tasks more have room on the listen lane.
         """
         self._lanes = lanes
         self._items = items
@@ -52,6 +54,7 @@ class Feeder:
         self._deliver = deliver
         self._finish = finish
         self._paced = paced
+        self._when_room = when_room
         self._duration_us = 0
 
     def next(self) -> None:
@@ -73,4 +76,4 @@ class Feeder:
 
     def _hand_over(self, item: Item) -> None:
         self._deliver(item)
-        self._lanes.when_room(Lane.LISTEN, self.next, JOBS_PER_ITEM)
+        self._when_room(self.next, TASKS_PER_ITEM)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from omnilive import events
 from omnilive.eventlog import EventLog
-from omnilive.lanes import Finished, Job, Lane, Lanes, Work
+from omnilive.lanes import Finished, Lane, Lanes, Work
 from omnilive.perception import endpoint
-from omnilive.perception.audio_model import AudioModel, SoundClass, Transcript
+from omnilive.perception.audio_model import AudioModel, AudioStep, SoundClass, Transcript
 from omnilive.perception.endpoint import Endpointer, Utterance
 from omnilive.perception.language import detect_language, last_words, question_text
 from omnilive.session.config import TurnConfig
@@ -18,6 +19,9 @@ from omnilive.session.generations import Generations
 from omnilive.session.outcomes import Outcomes
 from omnilive.session.watching import MemorySnapshot
 from omnilive.sources.types import Pcm, samples_to_us
+from omnilive.tasks import Task, TaskQueue
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,12 +80,16 @@ class Listening:
         self._take_snapshot = snapshot
         self._on_heard = on_heard
         self._prepare = prepare
-        self._lanes = lanes
         self._log = log
         self._config = config
         self._costs = costs
+        self._tasks = TaskQueue(lanes, Lane.LISTEN)
         self._speech: _Speech | None = None
         self.utterances = 0
+
+    def when_room(self, callback: Callable[[], None], tasks: int) -> None:
+        """Call back once ``tasks`` more utterances, or their sounds, may wait to be heard."""
+        self._tasks.when_room(callback, tasks)
 
     def on_pcm(self, pcm: Pcm) -> None:
         """Take one block of audio."""
@@ -109,10 +117,6 @@ class Listening:
         speech = _Speech(event.index, generation, self._take_snapshot())
         self._log.emit(events.SpeechStarted(event.index, generation, event.onset_us))
 
-        def classify() -> Work[SoundClass]:
-            sound = self._audio.classify(event.background)
-            return Work(sound, self._cost_us(len(event.background), sound))
-
         def classified(finished: Finished[SoundClass]) -> None:
             speech.sound = finished.value
             self._log.emit(
@@ -121,7 +125,7 @@ class Listening:
                 stage="classify",
             )
 
-        self._lanes.submit(Job(Lane.LISTEN, classify, classified))
+        self._listen(self._audio.classifying(event.background), classified, None)
         return speech
 
     def _on_ended(self, speech: _Speech, utterance: Utterance) -> None:
@@ -146,10 +150,6 @@ class Listening:
                 late = self._config.snapshot == "speech_end"
                 self._prepare(at_end if late else speech.at_start, generation)
 
-        def transcribe() -> Work[Transcript]:
-            transcript = self._audio.transcribe(utterance.samples)
-            return Work(transcript, self._cost_us(len(utterance.samples), transcript))
-
         def transcribed(finished: Finished[Transcript]) -> None:
             transcript = finished.value
             self._log.emit(
@@ -173,7 +173,34 @@ class Listening:
 
         # The first part of a long utterance stays heard when its rest is reopened.
         lasting = generation if last else None
-        self._lanes.submit(Job(Lane.LISTEN, transcribe, transcribed, generation=lasting))
+        self._listen(self._audio.transcribing(utterance.samples), transcribed, lasting)
+
+    def _listen(
+        self,
+        steps: Generator[AudioStep, None, R],
+        done: Callable[[Finished[R]], None],
+        generation: int | None,
+    ) -> None:
+        """Run steps of the audio model on the listen lane; ``done`` gets their result."""
+        wall_us = 0
+
+        def on_step(finished: Finished[R | None]) -> None:
+            nonlocal wall_us
+            wall_us += finished.wall_us
+            if finished.value is not None:
+                done(Finished(finished.value, wall_us))
+
+        self._tasks.submit(Task(self._paid(steps), on_step, generation=generation))
+
+    def _paid(self, steps: Generator[AudioStep, None, R]) -> Generator[Work[R | None], None, None]:
+        """The steps with their cost, and at the end what they return."""
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as stop:
+                yield Work(stop.value, 0)
+                return
+            yield Work(None, self._cost_us(step))
 
     def _hear(self, speech: _Speech, generation: int, words: str, at_end: MemorySnapshot) -> None:
         """Hand the words of all parts over."""
@@ -184,10 +211,10 @@ class Listening:
         text = question_text(Transcript(words, language, 0, 0), speech.sound)
         self._on_heard(Heard(speech.index, generation, text, language, speech.at_start, at_end))
 
-    def _cost_us(self, samples: int, result: SoundClass | Transcript) -> int:
+    def _cost_us(self, step: AudioStep) -> int:
         costs = self._costs
         return (
-            samples_to_us(samples) * costs.audio_encode_us_per_s // 1_000_000
-            + result.prompt_tokens * costs.audio_prefill_token_us
-            + result.tokens * costs.audio_decode_step_us
+            samples_to_us(step.samples) * costs.audio_encode_us_per_s // 1_000_000
+            + step.prompt_tokens * costs.audio_prefill_token_us
+            + step.tokens * costs.audio_decode_step_us
         )

@@ -212,7 +212,10 @@ class Session:
             closers.add(lambda: self._stop_reading(items))
             asking = Asking(self._lanes, asks, self._conversation.ask)
             finish = partial(self._finish, asking)
-            Feeder(self._lanes, items, self._period_us, self._take, finish, paced=not live).next()
+            room = self._listening.when_room
+            Feeder(
+                self._lanes, items, self._period_us, self._take, finish, room, paced=not live
+            ).next()
             if self._options.realtime:
                 self._door.open()
             self._lanes.run()
