@@ -138,6 +138,7 @@ class Room:
             self.log,
             turn,
             costs,
+            speech_frames=(evidence or EvidenceConfig()).speech_frames,
         )
         self.listening = Listening(
             self.endpointer,

@@ -18,9 +18,9 @@ class TurnConfig:
     order: str = "parallel"
     """Instruction check and grounding: ``parallel``, ``check_first`` (paper §3.4), or
     ``ground_first`` (the released demo, spec §4)."""
-    snapshot: str = "speech_end"
-    """Memory a question sees: what was known at ``speech_start`` (paper §3.4), or everything up
-    to ``speech_end``, so that a thing raised while asking is seen."""
+    snapshot: str = "speech_start"
+    """Memory a question sees: what was known at ``speech_start`` (paper §3.4), so that it can be
+    made ready while the words are being said, or everything up to ``speech_end``."""
     resume_grace_ms: int = 4_000
     """An answer that was interrupted by what turns out to be no words, or a filler, goes on from
     where it stopped if that is known within this time of the interruption, milliseconds; 0 never
@@ -51,6 +51,9 @@ class EvidenceConfig:
     of the one selected clip (spec §2.7)."""
     current_frames: int = 3
     """Newest frames always offered besides the selected clips', so that "this" can be seen."""
+    speech_frames: bool = True
+    """Whether all frames from the memory's snapshot up to the end of speech are offered, too, so
+    that a thing raised while asking about it is seen."""
     memory_tokens: bool = True
     """Whether long-term and short-term memory go to the reasoner (the demo leaves them out)."""
     frames_per_step: int = 2

@@ -168,6 +168,7 @@ class Session:
             self._log,
             config.turn,
             config.virtual_cost,
+            speech_frames=config.evidence.speech_frames,
         )
         self._listening = Listening(
             endpointer,

@@ -101,6 +101,20 @@ class Watcher:
         """What is known now; immutable, nothing is copied."""
         return MemorySnapshot(self._closed, self._open)
 
+    def seen_between(self, start: MemorySnapshot, end: MemorySnapshot) -> tuple[Keyframe, ...]:
+        """Keyframes of what was seen after ``start`` up to ``end``, in time order.
+
+        Clips that closed in between are looked up in memory: ask once they are compressed, as
+        every task that comes to the remember lane after ``end`` may.
+        """
+        before = len(start.open_frames)
+        seen: list[Keyframe] = []
+        for clip in self._parts.store.clips:
+            if start.closed <= clip.index < end.closed:
+                seen += clip.keyframes
+        seen += [frame.keyframe for frame in end.open_frames]
+        return tuple(seen[before:])
+
     def on_frame(self, frame: Frame) -> None:
         """Take one sampled frame; it is dropped when the see or remember lane is behind."""
         # Any frame may close a clip, which must find room then.
