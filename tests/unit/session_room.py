@@ -40,6 +40,7 @@ from omnilive.session.generations import Generations
 from omnilive.session.interruptions import Interruptions
 from omnilive.session.listening import Listening
 from omnilive.session.outcomes import Outcomes
+from omnilive.session.scene import SceneWatch
 from omnilive.session.watching import MemoryParts, Watcher
 from omnilive.sources.types import Frame, Pcm, samples_to_us
 from omnilive.speech.config import OutletConfig, SentenceConfig
@@ -115,6 +116,7 @@ class Room:
                 self.mouth,
                 self.track,
                 self.endpointer,
+                SceneWatch(self.watcher.scene, 0.9) if turn.refresh else None,
             ),
             self.lanes,
             self.log,

@@ -25,6 +25,12 @@ class TurnConfig:
     """An answer that was interrupted by what turns out to be no words, or a filler, goes on from
     where it stopped if that is known within this time of the interruption, milliseconds; 0 never
     goes on."""
+    refresh: bool = True
+    """Whether an answer goes on with the newest frames when, at the end of a sentence, the scene is
+    another than the one it was begun on: its prompt is made anew, and what it has said stays."""
+    refresh_cosine: float = 0.0
+    """Two scenes differ when their frames' cosine is at most this; 0 takes the threshold at which
+    a clip is cut."""
     playout_wait_ms: int = 500
     """How long the account of what was heard waits for a listening client's own, milliseconds
     after an interruption and after an answer's last word."""
@@ -38,6 +44,7 @@ class TurnConfig:
         check_choice("turn.order", self.order, CHECK_ORDERS)
         check_choice("turn.snapshot", self.snapshot, SNAPSHOTS)
         check_range("turn.resume_grace_ms", self.resume_grace_ms, 0, 600_000, "ms")
+        check_range("turn.refresh_cosine", self.refresh_cosine, -1, 1)
         check_range("turn.playout_wait_ms", self.playout_wait_ms, 0, 60_000, "ms")
         check_range("turn.max_words", self.max_words, 1, 100_000, "words")
 

@@ -20,6 +20,7 @@ from omnilive.memory.segmentation import Segmenter, cut_vector
 from omnilive.memory.store import MemoryStore
 from omnilive.perception.frame_encoder import FrameEncoder
 from omnilive.session.costs import VirtualCostConfig
+from omnilive.session.scene import Scene
 from omnilive.sources.types import Frame
 from omnilive.tasks import Task, TaskQueue
 
@@ -84,6 +85,7 @@ class Watcher:
         self._wall_us = 0
         self._under_way = 0
         self._over = False
+        self._scene: Scene | None = None
         self.frames = 0
         self.frames_dropped = 0
 
@@ -100,6 +102,10 @@ class Watcher:
     def snapshot(self) -> MemorySnapshot:
         """What is known now; immutable, nothing is copied."""
         return MemorySnapshot(self._closed, self._open)
+
+    def scene(self) -> Scene | None:
+        """What the newest frame shows, or None before the first."""
+        return self._scene
 
     def seen_between(self, start: MemorySnapshot, end: MemorySnapshot) -> tuple[Keyframe, ...]:
         """Keyframes of what was seen after ``start`` up to ``end``, in time order.
@@ -196,6 +202,7 @@ class Watcher:
 
     def _on_features(self, finished: Finished[tuple[SeenFrame, F32]]) -> None:
         seen, vector = finished.value
+        self._scene = Scene(seen.keyframe, vector)
         self.frames += 1
         decision = self._parts.segmenter.push(seen.pts_us, vector)
         if decision.cut:
