@@ -57,7 +57,6 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "paper": {
         "turn": {
             "order": "check_first",
-            "snapshot": "speech_start",
             "resume_grace_ms": 0,
             "refresh": False,
         },
