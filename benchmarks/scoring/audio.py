@@ -114,7 +114,7 @@ def stream_transcripts(model: AudioModel, seed: int, count: int, split: Split) -
     scores: list[Counted] = []
     for at in range(0, len(said), STREAM_UTTERANCES):
         part = said[at : at + STREAM_UTTERANCES]
-        track, spans = _stream(part, surroundings, rng)
+        track, spans = compose(part, surroundings, rng)
         heard: list[list[str]] = [[] for _ in part]
         for utterance in endpointed(track):
             text = model.transcribe(utterance.samples).text
@@ -124,6 +124,32 @@ def stream_transcripts(model: AudioModel, seed: int, count: int, split: Split) -
             for take, words in zip(part, heard, strict=True)
         ]
     return scores
+
+
+def compose(
+    part: Sequence[Take], surroundings: Surroundings, rng: np.random.Generator
+) -> tuple[F32, list[tuple[int, int]]]:
+    """Utterances with pauses between them over steady noise, and where each one sounds."""
+    pieces: list[F32] = []
+    spans: list[tuple[int, int]] = []
+    at = 0
+    for take in part:
+        pause = round(rng.uniform(*STREAM_GAPS_S) * SAMPLE_RATE_HZ)
+        speech = take.speech.samples
+        level = STREAM_RMS / max(float(np.sqrt(np.mean(speech**2))), 1e-9)
+        pieces += [np.zeros(pause, np.float32), speech * np.float32(level)]
+        spans.append((at + pause, at + pause + len(speech)))
+        at = spans[-1][1]
+    pieces.append(np.zeros(2 * SAMPLE_RATE_HZ, np.float32))
+    track = np.concatenate(pieces)
+    noise = np.concatenate(
+        [
+            surroundings.noise(rng, min(10 * SAMPLE_RATE_HZ, len(track) - begin))
+            for begin in range(0, len(track), 10 * SAMPLE_RATE_HZ)
+        ]
+    )
+    track += noise * np.float32(STREAM_RMS / 10 ** (STREAM_SNR_DB / 20))
+    return np.clip(track, -1.0, 1.0), spans
 
 
 def endpointed(track: F32) -> list[Utterance]:
@@ -167,32 +193,6 @@ def score(pack: EnginePack, seed: int, count: int, split: Split) -> dict[str, li
 def _errors(said: str, heard: str) -> Counted:
     truth = said.split()
     return Counted(word_errors(truth, heard.split()), len(truth))
-
-
-def _stream(
-    part: Sequence[Take], surroundings: Surroundings, rng: np.random.Generator
-) -> tuple[F32, list[tuple[int, int]]]:
-    """Utterances with pauses between them over steady noise, and where each one sounds."""
-    pieces: list[F32] = []
-    spans: list[tuple[int, int]] = []
-    at = 0
-    for take in part:
-        pause = round(rng.uniform(*STREAM_GAPS_S) * SAMPLE_RATE_HZ)
-        speech = take.speech.samples
-        level = STREAM_RMS / max(float(np.sqrt(np.mean(speech**2))), 1e-9)
-        pieces += [np.zeros(pause, np.float32), speech * np.float32(level)]
-        spans.append((at + pause, at + pause + len(speech)))
-        at = spans[-1][1]
-    pieces.append(np.zeros(2 * SAMPLE_RATE_HZ, np.float32))
-    track = np.concatenate(pieces)
-    noise = np.concatenate(
-        [
-            surroundings.noise(rng, min(10 * SAMPLE_RATE_HZ, len(track) - begin))
-            for begin in range(0, len(track), 10 * SAMPLE_RATE_HZ)
-        ]
-    )
-    track += noise * np.float32(STREAM_RMS / 10 ** (STREAM_SNR_DB / 20))
-    return np.clip(track, -1.0, 1.0), spans
 
 
 def _owner(utterance: Utterance, spans: Sequence[tuple[int, int]]) -> int:

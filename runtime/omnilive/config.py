@@ -56,8 +56,12 @@ UNBOUNDED_BUDGET: Mapping[str, Any] = {
 PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "edge": {},
     "paper": {
-        "turn": {"order": "check_first", "snapshot": "speech_start", "resume_grace_ms": 0},
-        "evidence": {"current_frames": 0},
+        "turn": {
+            "order": "check_first",
+            "resume_grace_ms": 0,
+            "refresh": False,
+        },
+        "evidence": {"current_frames": 0, "speech_frames": False},
         "retrieval": {"fallback": "all_frames"},
         "vad": {"endpoint_silence_ms": 800, "reopen_grace_ms": 0},
         "budget": {"max_frames": 32, **UNBOUNDED_BUDGET},
@@ -68,7 +72,12 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         },
     },
     "demo-compat": {
-        "turn": {"order": "ground_first", "resume_grace_ms": 0},
+        "turn": {
+            "order": "ground_first",
+            "snapshot": "speech_end",
+            "resume_grace_ms": 0,
+            "refresh": False,
+        },
         "evidence": {"frame_rule": "demo_pair", "current_frames": 0, "memory_tokens": False},
         "retrieval": {"rule": "earliest_above", "fallback": "last_frames"},
         "vad": {"endpoint_silence_ms": 800, "reopen_grace_ms": 0, "pre_roll_ms": 128},

@@ -270,6 +270,28 @@ class SentenceSpoken(Event):
 
 
 @dataclass(frozen=True)
+class SceneRefreshed(Event):
+    """At the end of a sentence the scene was another: the answer goes on with the newest frames.
+
+    Attributes:
+        tokens: how many of its tokens stay.
+        cosine: how alike the scene is to the one it was begun on.
+        frames: ids of the keyframes shown from now on, in time order.
+        kept_tokens: tokens of the prompt whose KV stayed.
+        prompt_tokens: all of them.
+    """
+
+    kind = "scene_refreshed"
+    utterance: int
+    generation: int
+    tokens: int
+    cosine: float
+    frames: tuple[str, ...]
+    kept_tokens: int
+    prompt_tokens: int
+
+
+@dataclass(frozen=True)
 class AnswerFinished(Event):
     """An outcome: the answer is complete and was heard to its end.
 

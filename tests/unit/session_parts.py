@@ -163,6 +163,11 @@ class Reply:
         self.prefill_left -= min(self._chunk, self.prefill_left)
         return not self.prefill_left
 
+    def renew(self, prompt: Any) -> int:
+        self.prompt = prompt
+        self.prefill_left = len(prompt.embeds) - 1
+        return 1
+
     def rollback(self, tokens: int) -> None:
         assert tokens <= self._at
         self.rollbacks.append(tokens)

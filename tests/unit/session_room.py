@@ -41,6 +41,7 @@ from omnilive.session.generations import Generations
 from omnilive.session.interruptions import Interruptions
 from omnilive.session.listening import Listening
 from omnilive.session.outcomes import Outcomes
+from omnilive.session.scene import SceneWatch
 from omnilive.session.watching import MemoryParts, Watcher
 from omnilive.sources.types import Frame, Pcm, samples_to_us
 from omnilive.speech.config import OutletConfig, SentenceConfig
@@ -120,6 +121,7 @@ class Room:
                 self.mouth,
                 self.track,
                 self.endpointer,
+                SceneWatch(self.watcher.scene, 0.9) if turn.refresh else None,
             ),
             self.lanes,
             self.log,
@@ -143,6 +145,7 @@ class Room:
             self.log,
             turn,
             costs,
+            speech_frames=(evidence or EvidenceConfig()).speech_frames,
         )
         self.listening = Listening(
             self.endpointer,

@@ -275,3 +275,42 @@ def test_an_answer_cannot_go_forward_by_a_rollback_nor_back_when_it_was_replaced
     reasoner.begin(prompt(9), 2)
     with pytest.raises(EngineError, match="replaced by a newer answer"):
         answer.rollback(0)
+
+
+@given(
+    shared=st.integers(0, 25),
+    tokens=st.integers(1, 40),
+    given_=st.integers(0, 15),
+    kept=st.integers(0, 15),
+    midway=st.booleans(),
+    seed=st.integers(0, 5),
+)
+@settings(max_examples=60, deadline=None)
+def test_an_answer_with_a_new_prompt_goes_on_as_if_it_had_been_its_prompt(
+    shared: int, tokens: int, given_: int, kept: int, midway: bool, seed: int
+) -> None:
+    old, other = prompt(30, seed), prompt(tokens, seed + 100)
+    embeds = np.concatenate([old.embeds[:shared], other.embeds])
+    plora = np.concatenate([old.plora_rows[old.plora_rows < shared], other.plora_rows + shared])
+    new = Prompt(embeds, plora, PromptCounts(len(embeds), 0, 0, 0))
+
+    reasoner = Reasoner(FakePack(), ReasoningConfig(prefill_chunk=7))
+    answer = reasoner.begin(old, 1)
+    prefill(answer)
+    ids = [answer.step().id for _ in range(given_)]
+    assert shared <= answer.renew(new) < len(embeds) or shared == len(embeds)
+    if midway:  # interrupted while the new prompt is prefilled
+        answer.prefill_step()
+        ids = ids[: min(kept, len(ids))]
+        answer.rollback(len(ids))
+    prefill(answer)
+    answer.step()
+
+    fresh = Reasoner(FakePack(), ReasoningConfig())
+    expected = fresh.begin(new, 1)
+    prefill(expected)
+    if ids:
+        fresh.append(expected, fresh.embeddings.rows(ids))
+    arena: Any = reasoner._arena
+    wanted: Any = fresh._arena
+    np.testing.assert_array_equal(arena.rows, wanted.rows)

@@ -260,3 +260,25 @@ def test_shown_cosines_mark_where_the_picture_changed(tmp_path: Path) -> None:
     lowest = [f.pts_us for f in run.frames if f.cosine is not None and f.cosine < 0.9]
     assert lowest == [c.start_us for c in run.clips[1:]]
     assert re.fullmatch(r"kf-\d{15}", run.clips[0].keyframe)
+
+
+def test_an_answer_that_goes_on_is_told_once_and_its_sentences_fall_silent_where_cut(
+    tmp_path: Path,
+) -> None:
+    run = RunWriter()
+    run.start(20 * S)
+    at = run.hear(0, 1, 2 * S, 3 * S, "What is that?")
+    run.add(at, events.TokenDecoded(0, 1, 0, "A "))
+    run.add(at, events.TokenDecoded(0, 1, 1, "red "))
+    run.add(at, events.TokenDecoded(0, 1, 2, "cup."))
+    run.add(at, events.SentenceSpoken(0, 1, "A red cup.", 5 * S, 8 * S))
+    run.add(6 * S, events.AnswerInterrupted(0, 1, 2, 2 * S, True))
+    run.add(7 * S, events.AnswerResumed(0, 3, 1, "A red", 2))
+    run.add(7 * S, events.TokenDecoded(0, 3, 2, "cup."))
+    run.add(7 * S, events.SentenceSpoken(0, 3, "cup.", 7 * S, 9 * S))
+    question = built(run, tmp_path / "open").questions[0]
+    assert question.answer == "A red cup."
+    assert [question.heard_until_us(s.event) for s in question.sentences] == [6 * S, 9 * S]
+    assert (question.resumed, question.outcome) == (1, "unfinished")
+    run.add(8 * S, events.AnswerCancelled(0, 3, 4, "A red cup.", 3, S, True, "A red"))
+    assert built(run, tmp_path / "cancelled").questions[0].outcome == "cancelled"

@@ -6,7 +6,7 @@ import pytest
 
 from omnilive import events
 from omnilive.memory.config import RetrievalConfig
-from omnilive.session.config import TurnConfig
+from omnilive.session.config import EvidenceConfig, TurnConfig
 from omnilive.session.costs import VirtualCostConfig
 from session_room import Room
 
@@ -49,18 +49,29 @@ def test_a_filler_is_grounded_only_where_grounding_does_not_wait_for_the_check(
 
 
 @pytest.mark.parametrize(
-    ("snapshot", "clips", "newest_s"), [("speech_start", (0,), 2.0), ("speech_end", (0, 1), 6.0)]
+    ("snapshot", "speech_frames", "clips", "newest_s"),
+    [
+        ("speech_start", False, (0,), 2.0),
+        ("speech_start", True, (0,), 6.0),
+        ("speech_end", False, (0, 1), 6.0),
+        ("speech_end", True, (0, 1), 6.0),
+    ],
 )
-def test_a_question_sees_the_memory_of_the_configured_moment(
-    snapshot: str, clips: tuple[int, ...], newest_s: float
+def test_a_question_sees_the_memory_of_the_configured_moment_and_what_came_while_it_was_asked(
+    snapshot: str, speech_frames: bool, clips: tuple[int, ...], newest_s: float
 ) -> None:
-    room = Room(turn=TurnConfig(snapshot=snapshot))
+    room = Room(
+        turn=TurnConfig(snapshot=snapshot),
+        evidence=EvidenceConfig(speech_frames=speech_frames),
+    )
     for second in range(8):
         room.show(second, shade=100 if second < 4 else 30)
     room.say(2.5, 5.9, "what is this")
     room.run(9)
     assert room.only(events.Grounded).clips == clips
     assert max(room.shown(0)) == newest_s
+    if speech_frames:
+        assert {3.0, 4.0, 5.0, 6.0} <= set(room.shown(0))
 
 
 @pytest.mark.parametrize("fallback", ["none", "best_clip", "last_frames", "all_frames"])

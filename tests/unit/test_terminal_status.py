@@ -67,6 +67,15 @@ def test_a_barge_in_ends_the_speaking() -> None:
     ) == ["speaking", "listening"]
 
 
+def test_an_answer_that_was_interrupted_for_nothing_is_spoken_on() -> None:
+    assert activities(
+        (1, events.SentenceSpoken(0, 1, "A red cup.", S, 9 * S)),
+        (2, events.AnswerInterrupted(0, 1, 2, 7 * S, True)),
+        (3, events.AnswerResumed(0, 3, 1, "A red", 2)),
+        (3.1, events.SentenceSpoken(0, 3, "cup.", 3 * S, 5 * S)),
+    ) == ["speaking", "listening", "answering", "speaking"]
+
+
 def test_answer_tokens_stream_in_and_a_new_answer_starts_afresh() -> None:
     status = Status()
     for index, text in enumerate(["A ", "cup", "."]):

@@ -21,8 +21,9 @@ class VadConfig:
     min_speech_ms: int = 160
     """A voiced run shorter than this begins no utterance, milliseconds."""
 
-    endpoint_silence_ms: int = 500
-    """An utterance ends after this much silence, milliseconds (reference: 800, spec §3.1)."""
+    endpoint_silence_ms: int = 384
+    """An utterance ends after this much silence, milliseconds (reference: 800, spec §3.1). The VAD
+    falls silent some 90 ms after the last voiced sample."""
 
     pre_roll_ms: int = 500
     """Audio kept from before the onset, milliseconds."""

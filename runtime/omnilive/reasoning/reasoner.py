@@ -10,6 +10,7 @@ import threading
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from omnilive.engine.interface import F32, I64
 from omnilive.engine.pack import EnginePack
@@ -168,6 +169,7 @@ class Answer:
         self._logits: F32 | None = None
         self._first_logits: F32 | None = None
         self._ids: list[int] = []
+        self._fed = 0
         self._detokenizer = Detokenizer(reasoner.tokenizer)
         self._done = False
 
@@ -202,24 +204,47 @@ class Answer:
         )
         self._prefilled = stop
         if last:
-            self._logits = self._first_logits = logits[0]
+            self._first_logits = logits[0]
+            self._logits = None if self._ids else logits[0]
         return last
+
+    def renew(self, prompt: Prompt) -> int:
+        """Go on as if ``prompt`` had been the prompt, with the tokens given so far.
+
+        The KV of what both prompts begin with stays; the rest is prefilled by ``prefill_step``,
+        and the tokens given by the step after it.
+
+        Returns:
+            Tokens of ``prompt`` whose KV stayed.
+
+        Raises:
+            EngineError: the prompt is empty or too long, or a newer answer has begun.
+        """
+        kept = min(_shared(self.prompt, prompt), self._prefilled, len(prompt.embeds) - 1)
+        if not 0 <= kept < len(prompt.embeds) <= self._reasoner.prompt_limit:
+            raise self.error(f"cannot go on from a prompt of {len(prompt.embeds)} tokens")
+        self._reasoner.keep(self, kept)
+        self.prompt = prompt
+        self._prefilled, self._fed = kept, 0
+        self._logits = self._first_logits = None
+        return kept
 
     def rollback(self, tokens: int) -> None:
         """Go back to when ``tokens`` tokens had been given: KV, text and draws.
 
-        The tokens given from here on are those that were given before. An answer that is not
-        prefilled yet has none to take back.
+        The tokens given from here on are those that were given before.
 
         Raises:
             EngineError: fewer were given, or a newer answer has begun.
         """
         if not 0 <= tokens <= len(self._ids):
             raise self.error(f"has {len(self._ids)} tokens and cannot go back to {tokens}")
-        if self._first_logits is None or tokens == len(self._ids):
+        if tokens == len(self._ids):
             return
         # The last token kept is appended by the step that asks what follows it.
-        self._reasoner.keep(self, len(self.prompt.embeds) + max(0, tokens - 1))
+        self._fed = min(self._fed, max(0, tokens - 1))
+        if not self.prefill_left:
+            self._reasoner.keep(self, len(self.prompt.embeds) + self._fed)
         self._logits = None if tokens else self._first_logits
         del self._ids[tokens:]
         self._done = False
@@ -237,7 +262,9 @@ class Answer:
             raise self.error("is already done" if self._done else "is not prefilled yet")
         reasoner = self._reasoner
         if self._logits is None:
-            self._logits = reasoner.append(self, reasoner.embeddings.rows(self._ids[-1:]))[0]
+            rows = reasoner.embeddings.rows(self._ids[self._fed :])
+            self._logits = reasoner.append(self, rows)[0]
+            self._fed = len(self._ids)
         # A stream of its own per generation: an answer does not depend on those before it.
         token = sample(self._logits, self._ids, reasoner.sampling, self.generation)
         self._logits = None
@@ -257,3 +284,18 @@ class Answer:
             where="reasoner",
             mend="Step an answer only while it is the current one, after its prefill.",
         )
+
+
+def _shared(one: Prompt, other: Prompt) -> int:
+    """How many rows two prompts begin with alike, in embedding and in Partial-LoRA."""
+    rows = min(len(one.embeds), len(other.embeds))
+    same = (one.embeds[:rows] == other.embeds[:rows]).all(axis=1)
+    same &= _partial_lora(one, rows) == _partial_lora(other, rows)
+    return rows if same.all() else int(np.argmin(same))
+
+
+def _partial_lora(prompt: Prompt, rows: int) -> npt.NDArray[np.bool_]:
+    """Which of the first ``rows`` rows get Partial-LoRA."""
+    flags = np.zeros(rows, np.bool_)
+    flags[prompt.plora_rows[prompt.plora_rows < rows]] = True
+    return flags

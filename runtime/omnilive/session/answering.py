@@ -7,7 +7,7 @@ the track but not yet heard.
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,14 @@ from omnilive.errors import TooLongError
 from omnilive.eventlog import EventLog
 from omnilive.lanes import Finished, Job, Lane, Lanes, Work
 from omnilive.perception.endpoint import Endpointer
+from omnilive.reasoning.assembly import Prompt
 from omnilive.reasoning.prompt import PromptBuilder
-from omnilive.reasoning.reasoner import AnswerToken, Reasoner
+from omnilive.reasoning.reasoner import Answer, AnswerToken, Reasoner
 from omnilive.session.costs import VirtualCostConfig
 from omnilive.session.evidence import Evidence, EvidenceReader, Question
 from omnilive.session.outcomes import Outcomes
 from omnilive.session.playout import Played
+from omnilive.session.scene import Change, SceneWatch
 from omnilive.session.speaking import Speaking
 from omnilive.sources.types import samples_to_us
 from omnilive.speech.config import SentenceConfig
@@ -44,6 +46,7 @@ class AnswerParts:
     voice: Voice
     track: AnswerTrack
     endpointer: Endpointer
+    scenes: SceneWatch | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +93,9 @@ class Answerer:
 
     def begin(self, question: Question) -> None:
         """Start answering; whatever came before has been stopped by its generation."""
-        self.go_on(Speaking(question, SentenceSplitter(self._sentences)))
+        scenes = self._parts.scenes
+        scene = None if scenes is None else scenes.now()
+        self.go_on(Speaking(question, SentenceSplitter(self._sentences), scene=scene))
 
     def prepare(self, stopped: Speaking, said: int, generation: int) -> Speaking:
         """The state in which ``stopped`` goes on after its first ``said`` characters."""
@@ -101,10 +106,10 @@ class Answerer:
         self._speaking = speaking
         if self._outlet is not None:
             self._outlet.begin()
-        fresh = speaking.answer is None
+        answer = speaking.answer
         self._tasks.submit(
             Task(
-                self._steps(speaking) if fresh else self._rest(speaking),
+                self._steps(speaking) if answer is None else self._rest(speaking, answer),
                 on_step=lambda finished: self._on_step(speaking, finished),
                 generation=speaking.question.generation,
                 feeds=Lane.SPEAK,
@@ -150,11 +155,14 @@ class Answerer:
             yield Work(error, 0)
             return
         yield Work(evidence.event, 0)
-        yield from self._prompt(speaking, evidence)
-        yield from self._decode(speaking)
+        prompt = yield from self._prompt(speaking.question, evidence)
+        speaking.answer = self._parts.reasoner.begin(prompt, speaking.question.generation)
+        yield from self._decode(speaking, speaking.answer)
 
-    def _prompt(self, speaking: Speaking, evidence: Evidence) -> Generator[Work[None], None, None]:
-        prompts, costs, question = self._parts.prompts, self._costs, speaking.question
+    def _prompt(
+        self, question: Question, evidence: Evidence
+    ) -> Generator[Work[None], None, Prompt]:
+        prompts, costs = self._parts.prompts, self._costs
         assembly = prompts.begin(
             question.text,
             question.language,
@@ -169,23 +177,48 @@ class Answerer:
             tiles -= encoded
             yield Work(None, encoded * costs.tile_us)
         yield Work(None, tiles * costs.tile_us)
-        speaking.answer = self._parts.reasoner.begin(assembly.prompt(), question.generation)
+        return assembly.prompt()
 
-    def _rest(self, speaking: Speaking) -> Generator[Work[Any], None, None]:
+    def _rest(self, speaking: Speaking, answer: Answer) -> Generator[Work[Any], None, None]:
         """What is still to be said of an answer that was stopped."""
-        if speaking.answer is not None:
-            speaking.answer.rollback(speaking.tokens)
-        yield from self._decode(speaking)
+        answer.rollback(speaking.tokens)
+        yield from self._decode(speaking, answer)
 
-    def _decode(self, speaking: Speaking) -> Generator[Work[AnswerToken | None], None, None]:
-        answer, costs = speaking.answer, self._costs
+    def _decode(self, speaking: Speaking, answer: Answer) -> Generator[Work[Any], None, None]:
+        yield from self._prefill(answer)
+        while not answer.done:
+            change, speaking.change = speaking.change, None
+            if change is not None:
+                yield from self._refresh(speaking, answer, change)
+            yield Work(answer.step(), self._costs.decode_step_us)
+
+    def _prefill(self, answer: Answer) -> Generator[Work[None], None, None]:
         chunk = self._parts.reasoner.config.prefill_chunk
-        while answer is not None and answer.prefill_left:
+        while answer.prefill_left:
             tokens = min(chunk, answer.prefill_left)
             answer.prefill_step()
-            yield Work(None, tokens * costs.prefill_token_us)
-        while answer is not None and not answer.done:
-            yield Work(answer.step(), costs.decode_step_us)
+            yield Work(None, tokens * self._costs.prefill_token_us)
+
+    def _refresh(
+        self, speaking: Speaking, answer: Answer, change: Change
+    ) -> Generator[Work[Any], None, None]:
+        """Put the newest frame among those the question is answered from, and go on."""
+        question = speaking.question
+        question = replace(question, current=(*question.current, change.scene.keyframe))
+        evidence = yield from self._parts.evidence.read(question, self._parts.reasoner.prompt_limit)
+        prompt = yield from self._prompt(question, evidence)
+        kept = answer.renew(prompt)
+        yield from self._prefill(answer)
+        speaking.question, speaking.scene = question, change.scene
+        refreshed = events.SceneRefreshed(
+            *speaking.ids,
+            speaking.tokens,
+            change.cosine,
+            evidence.event.frames,
+            kept,
+            len(prompt.embeds),
+        )
+        yield Work(refreshed, 0)
 
     def _on_step(self, speaking: Speaking, finished: Finished[Any]) -> None:
         value = finished.value
@@ -195,6 +228,9 @@ class Answerer:
         speaking.wall_us += finished.wall_us
         if isinstance(value, events.EvidenceChosen):
             self._log.emit(value, wall_us=speaking.wall_us, stage="evidence")
+            speaking.wall_us = 0
+        elif isinstance(value, events.SceneRefreshed):
+            self._log.emit(value, wall_us=speaking.wall_us, stage="refresh")
             speaking.wall_us = 0
         elif isinstance(value, TooLongError):
             self._speaking = None
@@ -210,8 +246,12 @@ class Answerer:
             if speaking.wall_us:
                 self._log.time(event_id, "prefill", speaking.wall_us)
                 speaking.wall_us = 0
-        for sentence in speaking.take(token):
+        sentences = speaking.take(token)
+        for sentence in sentences:
             self._speak(speaking, sentence)
+        scenes = self._parts.scenes
+        if sentences and not token.done and scenes is not None:
+            speaking.change = scenes.change_since(speaking.scene)
         if token.done:
             self._finish_when_heard(speaking)
 

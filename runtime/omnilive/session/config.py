@@ -19,13 +19,19 @@ class TurnConfig:
     """Instruction check and grounding: ``parallel``, with memory made ready while the words are
     still being transcribed, ``check_first`` (paper §3.4), or ``ground_first`` (the released demo,
     spec §4)."""
-    snapshot: str = "speech_end"
-    """Memory a question sees: what was known at ``speech_start`` (paper §3.4), or everything up
-    to ``speech_end``, so that a thing raised while asking is seen."""
+    snapshot: str = "speech_start"
+    """Memory a question sees: what was known at ``speech_start`` (paper §3.4), so that it can be
+    made ready while the words are being said, or everything up to ``speech_end``."""
     resume_grace_ms: int = 4_000
     """An answer that was interrupted by what turns out to be no words, or a filler, goes on from
     where it stopped if that is known within this time of the interruption, milliseconds; 0 never
     goes on."""
+    refresh: bool = True
+    """Whether an answer goes on with the newest frames when, at the end of a sentence, the scene is
+    another than the one it was begun on: its prompt is made anew, and what it has said stays."""
+    refresh_cosine: float = 0.0
+    """Two scenes differ when their frames' cosine is at most this; 0 takes the threshold at which
+    a clip is cut."""
     playout_wait_ms: int = 500
     """How long the account of what was heard waits for a listening client's own, milliseconds
     after an interruption and after an answer's last word."""
@@ -39,6 +45,7 @@ class TurnConfig:
         check_choice("turn.order", self.order, CHECK_ORDERS)
         check_choice("turn.snapshot", self.snapshot, SNAPSHOTS)
         check_range("turn.resume_grace_ms", self.resume_grace_ms, 0, 600_000, "ms")
+        check_range("turn.refresh_cosine", self.refresh_cosine, -1, 1)
         check_range("turn.playout_wait_ms", self.playout_wait_ms, 0, 60_000, "ms")
         check_range("turn.max_words", self.max_words, 1, 100_000, "words")
 
@@ -52,6 +59,9 @@ class EvidenceConfig:
     of the one selected clip (spec §2.7)."""
     current_frames: int = 3
     """Newest frames always offered besides the selected clips', so that "this" can be seen."""
+    speech_frames: bool = True
+    """Whether all frames from the memory's snapshot up to the end of speech are offered, too, so
+    that a thing raised while asking about it is seen."""
     memory_tokens: bool = True
     """Whether long-term and short-term memory go to the reasoner (the demo leaves them out)."""
     frames_per_step: int = 2

@@ -46,6 +46,7 @@ class _Turn:
     utterance: int
     generation: int
     snapshot: MemorySnapshot
+    at_end: MemorySnapshot
     text: str
     language: str
     stages: list[tuple[str, ...]]
@@ -77,6 +78,8 @@ class Conversation:
         log: EventLog,
         config: TurnConfig,
         costs: VirtualCostConfig,
+        *,
+        speech_frames: bool,
     ) -> None:
         self._parts = parts
         self._watcher = watcher
@@ -87,6 +90,7 @@ class Conversation:
         self._log = log
         self._config = config
         self._costs = costs
+        self._speech_frames = speech_frames
         self._typed = 0
 
     def hear(self, heard: Heard) -> None:
@@ -96,6 +100,7 @@ class Conversation:
             heard.utterance,
             heard.generation,
             heard.at_end if late else heard.at_start,
+            heard.at_end,
             heard.text,
             heard.language,
             list(_STAGES[self._config.order]),
@@ -105,11 +110,12 @@ class Conversation:
     def ask(self, text: str) -> None:
         """Take a typed question: it needs no ears and no instruction check."""
         self._typed += 1
-        utterance = -self._typed
+        utterance, known = -self._typed, self._watcher.snapshot()
         turn = _Turn(
             utterance,
             self._generations.advance(utterance),
-            self._watcher.snapshot(),
+            known,
+            known,
             text.strip(),
             detect_language(text),
             [("ground",)],
@@ -237,6 +243,7 @@ class Conversation:
             clips,
             scores,
             selection,
+            self._watcher.seen_between(turn.snapshot, turn.at_end) if self._speech_frames else (),
         )
         yield Work(question, 0)
 

@@ -32,6 +32,7 @@ class Question:
         known: every clip it knows, oldest first.
         scores: float32, cosine of each with the question.
         selection: what the retrieval rule made of the scores.
+        current: what was seen while it was being asked, besides; in time order.
     """
 
     utterance: int
@@ -42,6 +43,7 @@ class Question:
     known: tuple[Clip, ...]
     scores: F32
     selection: Selection
+    current: tuple[Keyframe, ...] = ()
 
     @property
     def clips(self) -> tuple[Clip, ...]:
@@ -90,9 +92,10 @@ def wanted_keyframes(question: Question, config: EvidenceConfig) -> list[Keyfram
         for clip in question.clips:
             wanted += clip.keyframes
     count = max(question.selection.fallback_frames, config.current_frames)
-    if question.known and count:
-        newest = question.known[-1].keyframes[-count:]
-        wanted += _pair(newest) if pair else newest
+    recent = (*(question.known[-1].keyframes if question.known else ()), *question.current)
+    if count:
+        wanted += _pair(recent[-count:]) if pair else recent[-count:]
+    wanted += question.current
     return list({keyframe.id: keyframe for keyframe in wanted}.values())
 
 

@@ -41,6 +41,7 @@ from omnilive.session.interruptions import Interruptions
 from omnilive.session.listening import Listening
 from omnilive.session.outcomes import Outcomes
 from omnilive.session.playout import Played
+from omnilive.session.scene import SceneWatch
 from omnilive.session.watching import MemoryParts, Watcher
 from omnilive.sources.live import LiveSource
 from omnilive.sources.media import MediaSource
@@ -147,8 +148,11 @@ class Session:
             prompts, self._keyframes, config.evidence, config.budget, config.virtual_cost
         )
         outlet = None if on_audio is None else Outlet(on_audio, self._lanes, config.outlet)
+        scenes = None
+        if config.turn.refresh:
+            scenes = SceneWatch(self._watcher.scene, config.turn.refresh_cosine or cut_cosine)
         answerer = Answerer(
-            AnswerParts(evidence, prompts, reasoner, voice, self._track, endpointer),
+            AnswerParts(evidence, prompts, reasoner, voice, self._track, endpointer, scenes),
             self._lanes,
             self._log,
             self._outcomes,
@@ -172,6 +176,7 @@ class Session:
             self._log,
             config.turn,
             config.virtual_cost,
+            speech_frames=config.evidence.speech_frames,
         )
         self._listening = Listening(
             endpointer,

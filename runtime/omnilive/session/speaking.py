@@ -8,6 +8,7 @@ from omnilive import events
 from omnilive.reasoning.reasoner import Answer, AnswerToken
 from omnilive.session.evidence import Question
 from omnilive.session.playout import Ledger, Played
+from omnilive.session.scene import Change, Scene
 from omnilive.speech.sentences import SentenceSplitter
 
 
@@ -27,6 +28,8 @@ class Speaking:
         ledger: the sentences on the track.
         reported: the client's account of this generation, if there was any.
         handed: samples handed to the client.
+        scene: what was to be seen when it was begun, or last refreshed.
+        change: the scene it is to go on with, once its decoding takes note.
     """
 
     question: Question
@@ -42,6 +45,8 @@ class Speaking:
     ledger: Ledger = field(default_factory=Ledger)
     reported: Played | None = None
     handed: int = 0
+    scene: Scene | None = None
+    change: Change | None = None
     _searched: int = 0
 
     @property
@@ -117,6 +122,7 @@ class Speaking:
             lengths=self.lengths[:kept],
             said_before=said,
             ledger=Ledger(said),
+            scene=self.scene,
         )
 
 

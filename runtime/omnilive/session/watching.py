@@ -12,7 +12,7 @@ from omnilive import events
 from omnilive.engine.interface import F32
 from omnilive.eventlog import EventLog
 from omnilive.lanes import Finished, Job, Lane, Lanes, Work
-from omnilive.memory.clip import Clip
+from omnilive.memory.clip import Clip, Keyframe
 from omnilive.memory.compressor import Compressor
 from omnilive.memory.keyframes import KeyframeStore
 from omnilive.memory.long_term import LongTermMemory
@@ -21,6 +21,7 @@ from omnilive.memory.store import MemoryStore
 from omnilive.perception.frame_encoder import FrameEncoder
 from omnilive.session.costs import VirtualCostConfig
 from omnilive.session.remembering import MemorySnapshot, Remembering, SeenFrame
+from omnilive.session.scene import Scene
 from omnilive.sources.types import Frame
 from omnilive.tasks import Task, TaskQueue
 
@@ -69,6 +70,7 @@ class Watcher:
         self._wall_us = 0
         self._under_way = 0
         self._over = False
+        self._scene: Scene | None = None
         self.frames = 0
         self.frames_dropped = 0
 
@@ -85,6 +87,24 @@ class Watcher:
     def snapshot(self) -> MemorySnapshot:
         """What is known now; immutable, nothing is copied."""
         return MemorySnapshot(self._closed, self._open)
+
+    def scene(self) -> Scene | None:
+        """What the newest frame shows, or None before the first."""
+        return self._scene
+
+    def seen_between(self, start: MemorySnapshot, end: MemorySnapshot) -> tuple[Keyframe, ...]:
+        """Keyframes of what was seen after ``start`` up to ``end``, in time order.
+
+        Clips that closed in between are looked up in memory: ask once they are compressed, as
+        every task that comes to the remember lane after ``end`` may.
+        """
+        before = len(start.open_frames)
+        seen: list[Keyframe] = []
+        for clip in self._parts.store.clips:
+            if start.closed <= clip.index < end.closed:
+                seen += clip.keyframes
+        seen += [frame.keyframe for frame in end.open_frames]
+        return tuple(seen[before:])
 
     def on_frame(self, frame: Frame) -> None:
         """Take one sampled frame; it is dropped when the see or remember lane is behind."""
@@ -144,6 +164,7 @@ class Watcher:
 
     def _on_features(self, finished: Finished[tuple[SeenFrame, F32]]) -> None:
         seen, vector = finished.value
+        self._scene = Scene(seen.keyframe, vector)
         self.frames += 1
         decision = self._parts.segmenter.push(seen.pts_us, vector)
         closed = self._close(decision.reason) if decision.cut else None

@@ -1,0 +1,118 @@
+"""Measures turn-taking: how soon an answer stops when somebody speaks, and when speech is over.
+
+``python benchmarks/turns.py --pack engines/NAME``. See benchmarks/README.md for what each measure
+spans. Stopping runs a live session against the wall clock; endpoints are decided in stream time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from arguments import positive
+from omnilive.engine.fingerprint import device_fingerprint
+from omnilive.errors import OmniLiveError
+from omnilive.eventlog import output_error
+from results import versions
+from turn_bars import Row, endpoint_rows, stopping_rows
+from turn_endpoints import measure_endpoints
+from turn_stopping import measure_stopping
+
+ROUNDS, UTTERANCES, SEED = 40, 300, 2_000_700
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark.
+
+    Returns:
+        The exit code: 1 when ``--check`` is given and a bar is missed.
+    """
+    args = _parser().parse_args(argv)
+    try:
+        rows, result = _measure(args)
+        if args.json is not None:
+            _write(args.json, json.dumps(result, indent=1) + "\n")
+    except OmniLiveError as e:
+        print(f"turns.py: {e}", file=sys.stderr)
+        return e.exit_code
+    except KeyboardInterrupt:
+        print("turns.py: stopped; there are no figures", file=sys.stderr)
+        return 130
+    _print(rows, result["load_average"])
+    missed = [row.name for row in rows if not row.met]
+    if args.check and missed:
+        print(f"turns.py: missed: {', '.join(missed)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="turns.py", description=__doc__)
+    parser.add_argument("--pack", type=Path, required=True, metavar="DIR", help="engine pack")
+    parser.add_argument(
+        "--rounds",
+        type=positive,
+        default=ROUNDS,
+        metavar="N",
+        help=f"answers interrupted, 4 s each; default: {ROUNDS}",
+    )
+    parser.add_argument(
+        "--utterances",
+        type=positive,
+        default=UTTERANCES,
+        metavar="N",
+        help=f"whose end is decided; default: {UTTERANCES}",
+    )
+    parser.add_argument("--seed", type=int, default=SEED, metavar="N", help=f"default: {SEED}")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
+    parser.add_argument("--check", action="store_true", help="exit with 1 when a bar is missed")
+    return parser
+
+
+def _measure(args: argparse.Namespace) -> tuple[list[Row], dict[str, object]]:
+    load = [round(os.getloadavg()[0], 2)]
+    rows = endpoint_rows(measure_endpoints(args.seed, args.utterances))
+    with tempfile.TemporaryDirectory(prefix="omnilive-turns-") as folder:
+        rows += stopping_rows(measure_stopping(args.pack, Path(folder), args.seed, args.rounds))
+    load.append(round(os.getloadavg()[0], 2))
+    return rows, {
+        "benchmark": "turns",
+        "format": 1,
+        "seed": args.seed,
+        "load_average": load,
+        "machine": device_fingerprint(),
+        "versions": versions(),
+        "measures": {row.name: row.as_json() for row in rows},
+    }
+
+
+def _print(rows: Sequence[Row], load: object) -> None:
+    console = Console()
+    table = Table(box=None, pad_edge=False)
+    for column in ("measure", "n", "p50", "p95", "p99", "max", "bar", ""):
+        table.add_column(column, justify="left" if column in ("measure", "bar", "") else "right")
+    for row in rows:
+        table.add_row(*row.cells())
+    wide = console if console.is_terminal else Console(width=max(console.width, 110))
+    wide.print(table)
+    wide.print(f"load of the machine before and after: {load}", style="dim", highlight=False)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as e:
+        raise output_error(e, path) from e
+
+
+if __name__ == "__main__":
+    sys.exit(main())
