@@ -43,7 +43,7 @@ def worst_difference(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> int:
     seed=st.integers(0, 2**32 - 1),
     filter=st.sampled_from(FILTERS),
 )
-def test_any_size_to_any_size_is_within_one_of_pillow_by_every_instruction_set(
+def test_any_size_to_any_size_is_within_two_of_pillow_by_every_instruction_set(
     height: int, width: int, out_h: int, out_w: int, seed: int, filter: Filter
 ) -> None:
     rgb = noise(seed, height, width)
@@ -51,7 +51,7 @@ def test_any_size_to_any_size_is_within_one_of_pillow_by_every_instruction_set(
     resized = resize_rgb(rgb, out_h, out_w, filter=filter)
     assert resized.shape == (out_h, out_w, 3)
     assert resized.dtype == np.uint8
-    assert worst_difference(resized, pillow) <= 1
+    assert worst_difference(resized, pillow) <= 2
     for isa in instruction_sets():
         np.testing.assert_array_equal(
             resize_rgb(rgb, out_h, out_w, filter=filter, isa=isa), resized
