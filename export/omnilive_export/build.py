@@ -13,15 +13,18 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from omnilive.engine.manifest import MANIFEST_NAME
+from omnilive.engine.manifest import MANIFEST_NAME, RECIPE
 from omnilive.errors import BuildError, ConfigError, SetupError
 from omnilive_export.child import Send, run_in_child
 from omnilive_export.disk import check_space, disk_errors
 from omnilive_export.engine_size import with_sizes
 from omnilive_export.fingerprint import build_key, is_current, recipe_of, with_key
+from omnilive_export.graphs.layer_formats import LayerFormats
+from omnilive_export.graphs.ort_ops import OrtGraph
 from omnilive_export.pack import check_target, partial_pack, publish
 from omnilive_export.partial import AnyManifest, manifest_json, read_manifest
 from omnilive_export.peak_memory import peak_rss_bytes
@@ -29,6 +32,7 @@ from omnilive_export.plan import PackPlan, plan_pack
 from omnilive_export.precision import PackPrecision
 from omnilive_export.progress import BuildView
 from omnilive_export.reading.checkpoint import CheckpointFolders, find_folders, hash_files
+from omnilive_export.recipe import Recipe
 from omnilive_export.tensorrt.dialect import tensorrt_dialect, with_stored_kinds
 from omnilive_export.tensorrt.options import BuildOptions
 from omnilive_export.tensorrt.pack_builder import TENSORRT, build_pack_engines, check_request
@@ -53,6 +57,8 @@ class BuildRequest:
         force: build even where the pack is up to date.
         arguments: options that make this request again, for the manifest; None if not known.
         tensorrt: options of that backend.
+        recipe: what ``precision`` and ``backend`` come from, with its limits and tolerances; None
+            for a build by flags.
     """
 
     checkpoint: Path
@@ -64,6 +70,7 @@ class BuildRequest:
     force: bool = False
     arguments: tuple[str, ...] | None = None
     tensorrt: BuildOptions = field(default_factory=BuildOptions)
+    recipe: Recipe | None = None
 
 
 def build_pack(request: BuildRequest, view: BuildView) -> AnyManifest:
@@ -167,13 +174,15 @@ def write_in_child(send: Send, request: BuildRequest, folder: Path) -> bool:
             stage=report.stage,
             advance=report.advance,
         )
-        build = {
+        build: dict[str, Any] = {
             "seconds": round(time.monotonic() - begun, 3),
             "peak_rss_bytes": peak_rss_bytes(),
             "block_size": request.precision.blocks.block,
             "symmetric": request.precision.blocks.symmetric,
             "warnings": list(folders.warnings),
         }
+        if request.recipe is not None:
+            build[RECIPE] = request.recipe.as_json()
         manifest = with_sizes(replace(manifest, build=build), plan.engines)
         key = build_key(recipe, request.backend, source.result())
         _write_manifest(folder, with_key(manifest, key, request.checkpoint, request.arguments))
@@ -183,10 +192,30 @@ def write_in_child(send: Send, request: BuildRequest, folder: Path) -> bool:
 def _plan(folders: CheckpointFolders, request: BuildRequest, stack: ExitStack) -> PackPlan:
     """The plan in the dialect of the backend."""
     precision = request.precision
-    if request.backend != TENSORRT:
-        return plan_pack(folders, precision, stack)
-    plan = plan_pack(folders, precision, stack, new_graph=tensorrt_dialect(precision))
-    return with_stored_kinds(plan, precision)
+    formats = LayerFormats(precision.kept)
+    limits = None if request.recipe is None else request.recipe.limits
+    if request.backend == TENSORRT:
+        new_graph = tensorrt_dialect(precision, formats)
+        plan = plan_pack(folders, precision, stack, new_graph=new_graph, limits=limits)
+        plan = with_stored_kinds(plan, precision)
+    else:
+        plan = plan_pack(
+            folders, precision, stack, new_graph=partial(OrtGraph, formats=formats), limits=limits
+        )
+    _check_kept(formats, request)
+    return plan
+
+
+def _check_kept(formats: LayerFormats, request: BuildRequest) -> None:
+    """Refuse a recipe that names layers which are not there: it was written for another model."""
+    unused = formats.unused()
+    if unused:
+        raise ConfigError(
+            f"this checkpoint has no layer {unused[0]!r}",
+            where="recipe" if request.recipe is None else f"recipe {request.recipe.name}: keep",
+            mend="Layers are ENGINE.layers.N.PART with the parts qkv, attention_out, fc1, fc2, or"
+            " gate, up, down of a decoder; N counts from 0.",
+        )
 
 
 def verify_in_child(send: Send, folder: Path, checkpoint: Path) -> dict[str, dict[str, Any]]:

@@ -10,11 +10,25 @@ from dataclasses import dataclass
 from omnilive.errors import ConfigError
 
 FP32 = "fp32"
+FP16 = "fp16"
 INT8 = "int8"
+INT8_DYNAMIC = "int8-dynamic"
 INT4 = "int4"
 PRECISIONS = (FP32, INT8, INT4)
 
+METHODS = ("rtn", "hqq", "calibrated")
+"""How scales and codes are found: round to nearest, HQQ, or from recorded activations."""
+
+LARGEST_CODE = 127
+SAFE_CODE = 64
+"""Of signed 8 bits; two products of 255 and the smaller one stay within 16 signed bits, in which
+x86 without VNNI adds them (vpmaddubsw)."""
+
 BLOCK_SIZES = (32, 64, 128)
+
+KV_FLOAT = "float"
+KV_KINDS = (KV_FLOAT, INT8)
+"""Keys and values in the arena: the backend's own float type, or int8 with fixed scales."""
 
 
 @dataclass(frozen=True)
@@ -22,14 +36,19 @@ class LinearFormat:
     """How the weights of a group of linears are stored.
 
     Attributes:
-        kind: ``fp32``, ``int8`` or ``int4``.
-        block: values that share a scale along the input axis; unused for fp32.
+        kind: ``fp32``, ``fp16``, ``int8`` or ``int4`` blocks, or ``int8-dynamic``: one scale per
+            output, and activations rounded to 8 bits as they come.
+        block: values that share a scale along the input axis; unused but for blocks.
         symmetric: no zero points.
+        method: one of METHODS; unused but for blocks.
+        largest_code: of ``int8-dynamic`` weights; ``SAFE_CODE`` where kernels add in 16 bits.
     """
 
     kind: str
     block: int
     symmetric: bool = True
+    method: str = "rtn"
+    largest_code: int = LARGEST_CODE
 
     @property
     def bits(self) -> int:
@@ -48,6 +67,9 @@ class PackPrecision:
         plora: Partial-LoRA's A and B.
         encoder: linears of the ViTs, the audio encoder and the projectors.
         tables: ``fp32`` or ``int8`` rows of the embedding tables.
+        kv: one of KV_KINDS.
+        kept: layers that have another format than their group: a pattern of
+            ``engine.layer`` names, as ``fnmatch`` reads it, and the format.
     """
 
     name: str
@@ -56,6 +78,8 @@ class PackPrecision:
     plora: LinearFormat
     encoder: LinearFormat
     tables: str
+    kv: str = KV_FLOAT
+    kept: tuple[tuple[str, LinearFormat], ...] = ()
 
 
 def pack_precision(name: str, *, block: int, symmetric: bool = True) -> PackPrecision:

@@ -1,4 +1,4 @@
-"""Weight matrices of the ``ort`` dialect: float32, or the blocks of MatMulNBits.
+"""Weight matrices of the ``ort`` dialect: float32, the blocks of MatMulNBits, or dynamic int8.
 
 It never chooses a format.
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from omnilive_export.graphs.builder import CONTRIB, Array, GraphBuilder, PlannedTensor
+from omnilive_export.graphs.ort_dynamic import dynamic_matmul
 from omnilive_export.graphs.transposed import transposed
-from omnilive_export.precision import FP32, LinearFormat
+from omnilive_export.precision import FP32, INT8_DYNAMIC, LinearFormat
 from omnilive_export.quantize import BlockFormat, quantize_rows
 from omnilive_export.reading.row_source import RowSource, elements, row_blocks
 
@@ -27,6 +28,8 @@ def ort_matmul(
             name, "float32", (k, n), lambda: transposed(weight, "float32"), elements(weight.shape)
         )
         return b.op("MatMul", [x, b.planned(planned)], out)
+    if fmt.kind == INT8_DYNAMIC:
+        return dynamic_matmul(b, x, weight, fmt.largest_code, name, out)
     blocks = BlockFormat(fmt.bits, fmt.block, fmt.symmetric)
     return _matmul_nbits(b, x, weight, blocks, name, out)
 

@@ -18,6 +18,7 @@ from omnilive_export.graphs.dialect import (
     KvArena,
     PloraRows,
 )
+from omnilive_export.graphs.layer_formats import LayerFormats
 from omnilive_export.graphs.ort_arena import OrtArena
 from omnilive_export.graphs.ort_linear import ort_matmul
 from omnilive_export.precision import LinearFormat
@@ -27,7 +28,17 @@ from omnilive_export.weights import LinearWeights, NormWeights
 
 
 class OrtGraph(DialectGraph):
-    """A graph for ONNX Runtime."""
+    """A graph for ONNX Runtime.
+
+    Args:
+        name: of the engine.
+        formats: of single layers.
+    """
+
+    def __init__(self, name: str, formats: LayerFormats | None = None) -> None:
+        super().__init__(name)
+        self._engine = name
+        self._formats = formats or LayerFormats()
 
     def pixels(self, name: str, shape: Sequence[int | str]) -> str:
         """See ``DialectGraph.pixels``: bytes are moved as they are."""
@@ -88,7 +99,8 @@ class OrtGraph(DialectGraph):
         self, x: str, weight: RowSource, fmt: LinearFormat, name: str, *, out: str | None = None
     ) -> str:
         """See ``DialectGraph.matmul``."""
-        return ort_matmul(self, x, weight, fmt, name, out or f"{name}.out")
+        own = self._formats.of(self._engine, name, fmt)
+        return ort_matmul(self, x, weight, own, name, out or f"{name}.out")
 
     def add_to_rows(self, y: str, rows: PloraRows, update: str, out: str) -> str:
         """See ``DialectGraph.add_to_rows``."""

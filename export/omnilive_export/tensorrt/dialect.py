@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from omnilive.errors import ConfigError
 from omnilive_export.graphs.dialect import DialectGraph, NewGraph
+from omnilive_export.graphs.layer_formats import LayerFormats
 from omnilive_export.graphs.tensorrt_int4 import BLOCK_SIZES
 from omnilive_export.graphs.tensorrt_ops import TensorrtGraph
 from omnilive_export.planned import PackPlan
@@ -23,12 +24,17 @@ _KINDS = {"float32": FP32, "float16": "fp16"}
 
 def compute_type(engine: str, precision: PackPrecision) -> str:
     """The type an engine multiplies matrices in: ``float32`` or ``float16``."""
-    wide = precision.name == FP32 or engine in FLOAT32_ENGINES
+    group = precision.blocks if engine.endswith("lm") else precision.encoder
+    wide = group.kind == FP32 or engine in FLOAT32_ENGINES
     return "float32" if wide else "float16"
 
 
-def tensorrt_dialect(precision: PackPrecision) -> NewGraph:
+def tensorrt_dialect(precision: PackPrecision, formats: LayerFormats | None = None) -> NewGraph:
     """Makes the graphs of a pack's engines.
+
+    Args:
+        precision: of the pack.
+        formats: of single layers.
 
     Raises:
         ConfigError: TensorRT has no such weights.
@@ -36,7 +42,7 @@ def tensorrt_dialect(precision: PackPrecision) -> NewGraph:
     check_precision(precision)
 
     def new_graph(engine: str) -> DialectGraph:
-        return TensorrtGraph(engine, compute_type(engine, precision))
+        return TensorrtGraph(engine, compute_type(engine, precision), formats)
 
     return new_graph
 

@@ -23,6 +23,9 @@ FAMILY = "internlm-xcomposer2d5-ol"
 BUILD = "python export/build_engines.py --checkpoint DIR --out {pack}"
 REBUILD = f"Rebuild it: {BUILD}"
 
+RECIPE = "recipe"
+"""Where ``build`` keeps the contents of the recipe that made the pack, if one did."""
+
 ENGINE_NAMES = (
     "mem_vit",
     "mem_proj",
@@ -211,7 +214,7 @@ class Manifest:
         source: sha256 of each checkpoint file read, keyed by its path in the checkpoint.
         trained: False for seeded random weights, whose words are noise.
         build: seconds, peak memory and warnings of the build; ``checkpoint`` and ``arguments``
-            say how to build it again.
+            say how to build it again, ``recipe`` what it was made by.
     """
 
     name: str
