@@ -17,7 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from omnilive.engine.manifest import MANIFEST_NAME, RECIPE
+from omnilive.engine.accuracy import missed
+from omnilive.engine.manifest import ACCURACY, MANIFEST_NAME, RECIPE
 from omnilive.errors import BuildError, ConfigError, SetupError
 from omnilive_export.child import Send, run_in_child
 from omnilive_export.disk import check_space, disk_errors
@@ -29,7 +30,7 @@ from omnilive_export.pack import check_target, partial_pack, publish
 from omnilive_export.partial import AnyManifest, manifest_json, read_manifest
 from omnilive_export.peak_memory import peak_rss_bytes
 from omnilive_export.plan import PackPlan, plan_pack
-from omnilive_export.precision import PackPrecision
+from omnilive_export.precision import INT8, PackPrecision
 from omnilive_export.progress import BuildView
 from omnilive_export.reading.checkpoint import CheckpointFolders, find_folders, hash_files
 from omnilive_export.recipe import Recipe
@@ -59,6 +60,7 @@ class BuildRequest:
         tensorrt: options of that backend.
         recipe: what ``precision`` and ``backend`` come from, with its limits and tolerances; None
             for a build by flags.
+        measure: measure how far every engine is from the float32 graph of its source.
     """
 
     checkpoint: Path
@@ -71,6 +73,7 @@ class BuildRequest:
     arguments: tuple[str, ...] | None = None
     tensorrt: BuildOptions = field(default_factory=BuildOptions)
     recipe: Recipe | None = None
+    measure: bool = False
 
 
 def build_pack(request: BuildRequest, view: BuildView) -> AnyManifest:
@@ -104,34 +107,76 @@ def build_pack(request: BuildRequest, view: BuildView) -> AnyManifest:
         if not run_in_child(write_in_child, (request, folder), on_message, where=where):
             view.note(f"{request.out}: up to date; --force builds it again")
             return read_manifest(request.out)
-        manifest = read_manifest(folder)
+        manifest = _finished(request, folder, on_message)
         if request.backend == TENSORRT and not request.tensorrt.onnx_only:
             manifest = build_pack_engines(folder, manifest, request.tensorrt, on_message)
             _write_manifest(folder, manifest)
         if request.verify:
             judged = (folder, request.checkpoint)
-            records = run_in_child(verify_in_child, judged, on_message, where=where)
-            manifest = with_accuracy(manifest, records)
+            verified = run_in_child(verify_in_child, judged, on_message, where=where)
+            manifest = with_accuracy(manifest, joined_records(manifest, verified))
             _write_manifest(folder, manifest)
-            if not request.allow_inaccurate:
-                check_accuracy(records, request.out)
+        if not request.allow_inaccurate:
+            records = {name: engine.accuracy for name, engine in manifest.engines.items()}
+            check_accuracy(records, request.out)
         publish(folder, request.out)
     return manifest
 
 
-def check_accuracy(records: Mapping[str, Mapping[str, Any]], out: Path) -> None:
+def _finished(
+    request: BuildRequest, folder: Path, on_message: Callable[[str, Any], None]
+) -> AnyManifest:
+    """The manifest of the written pack, after what needs recorded inputs, if anything does."""
+    manifest = read_manifest(folder)
+    if request.backend == TENSORRT:
+        return _unmeasured(manifest, "the record runs graphs of the ort backend only", folder)
+    int8_arenas = request.recipe is not None and request.recipe.kv == INT8
+    if request.measure or int8_arenas:
+        arguments = (folder, request.checkpoint, request.recipe, request.measure)
+        where = str(request.out)
+        manifest = run_in_child(finish_in_child, arguments, on_message, where=where)
+    if not request.measure:
+        return _unmeasured(manifest, "left out at the build", folder)
+    _write_manifest(folder, manifest)
+    return manifest
+
+
+def _unmeasured(manifest: AnyManifest, reason: str, folder: Path) -> AnyManifest:
+    told = {"measured": False, "reason": reason}
+    manifest = replace(manifest, build={**manifest.build, ACCURACY: told})
+    _write_manifest(folder, manifest)
+    return manifest
+
+
+def joined_records(
+    manifest: AnyManifest, verified: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """The records of a verification, with what was measured before it under ``recorded``.
+
+    PyTorch's reference is the more independent one, so its measures are the record's; an engine
+    passes where it kept both tolerances.
+    """
+    joined = {}
+    for name, record in verified.items():
+        own = manifest.engines[name].accuracy
+        joined[name] = dict(record)
+        if own is not None:
+            passed = bool(record["passed"] and own["passed"])
+            joined[name].update(recorded=dict(own), passed=passed)
+    return joined
+
+
+def check_accuracy(records: Mapping[str, Mapping[str, Any] | None], out: Path) -> None:
     """Refuse a pack of which an engine missed its tolerance. Raises BuildError."""
     for name, record in records.items():
-        if record["passed"]:
+        if record is None or record["passed"]:
             continue
-        measures = ", ".join(
-            f"{measure} {record[measure]:.3g} (tolerance {limit:g})"
-            for measure, limit in record["tolerance"].items()
-        )
+        measures = missed(record)
         raise BuildError(
             f"engine {name} missed its tolerance: {measures}",
             where=str(out),
-            mend="Use a higher --precision or a smaller --block-size, or --allow-inaccurate.",
+            mend="Use a higher --precision, a smaller --block-size or another recipe, or"
+            " --allow-inaccurate.",
         )
 
 
@@ -161,6 +206,7 @@ def write_in_child(send: Send, request: BuildRequest, folder: Path) -> bool:
             source,
             stage=report.stage,
             verify=request.verify,
+            measure=request.measure,
             allow_inaccurate=request.allow_inaccurate,
         ):
             return False
@@ -216,6 +262,15 @@ def _check_kept(formats: LayerFormats, request: BuildRequest) -> None:
             mend="Layers are ENGINE.layers.N.PART with the parts qkv, attention_out, fc1, fc2, or"
             " gate, up, down of a decoder; N counts from 0.",
         )
+
+
+def finish_in_child(
+    send: Send, folder: Path, checkpoint: Path, recipe: Recipe | None, judged: bool
+) -> AnyManifest:
+    """The child that runs the engines on recorded inputs."""
+    from omnilive_export.accuracy.record import finish
+
+    return finish(folder, checkpoint, recipe, lambda name: send("stage", name), judged=judged)
 
 
 def verify_in_child(send: Send, folder: Path, checkpoint: Path) -> dict[str, dict[str, Any]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from omnilive.cli.pipe import discard
 from omnilive.engine.fingerprint import backend_versions, device_fingerprint
 from omnilive.engine.manifest import RECIPE
-from omnilive.errors import OmniLiveError
+from omnilive.errors import ConfigError, OmniLiveError
 from omnilive_export.build import BuildRequest, build_pack
 from omnilive_export.fingerprint import recorded_arguments
 from omnilive_export.graphs.tensorrt_int4 import BLOCK_SIZES as TENSORRT_BLOCK_SIZES
@@ -73,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             precision=_precision(args) if recipe is None else precision_of(recipe),
             backend=args.backend if recipe is None else recipe.backend,
             recipe=recipe,
+            measure=_measured(args, recipe),
             verify=args.verify,
             allow_inaccurate=args.allow_inaccurate,
             force=args.force,
@@ -112,6 +113,22 @@ def precision_of(recipe: Recipe) -> PackPrecision:
     return recipe.precision(
         wide_sums=machine["machine"] not in X86 or any(f in features for f in WIDE_SUMS)
     )
+
+
+def _measured(args: argparse.Namespace, recipe: Recipe | None) -> bool:
+    """Whether the build ends with an accuracy record: by default where a recipe sets tolerances.
+
+    The recorded inputs are run by onnxruntime, so graphs of another backend have none.
+    """
+    backend = args.backend if recipe is None else recipe.backend
+    if args.accuracy and backend != BACKENDS[0]:
+        raise ConfigError(
+            f"there is no accuracy record of the {backend} backend",
+            where="--accuracy",
+            mend="Build the same precision with --backend ort to measure it.",
+        )
+    wanted = recipe is not None if args.accuracy is None else bool(args.accuracy)
+    return wanted and backend == BACKENDS[0]
 
 
 def _precision(args: argparse.Namespace) -> PackPrecision:
@@ -156,10 +173,11 @@ def summary(manifest: AnyManifest, out: Path) -> str:
             continue
         record = engine.accuracy
         top1 = "" if record["top1"] is None else f", top-1 agreement {record['top1']:.1%}"
+        kl = "" if record.get("kl") is None else f", KL {record['kl']:.2e}"
         verdict = "within tolerance" if record["passed"] else "MISSES its tolerance"
         lines.append(
             f"  {name:<10} relative error {record['relative_error']:.1e}, "
-            f"cosine {record['cosine']:.6f}{top1}: {verdict}"
+            f"cosine {record['cosine']:.6f}{kl}{top1}: {verdict}"
         )
     if not manifest.trained:
         lines.append("  The weights are seeded noise: the pack runs, its words mean nothing.")
@@ -211,6 +229,12 @@ def _parser() -> argparse.ArgumentParser:
         "--verify",
         action="store_true",
         help="compare every engine with the PyTorch reference and record how far it is",
+    )
+    parser.add_argument(
+        "--accuracy",
+        action=argparse.BooleanOptionalAction,
+        help="measure every engine against the float32 graph of its source on recorded inputs, "
+        "without torch (default: with a recipe); the manifest says if it was left out",
     )
     parser.add_argument(
         "--allow-inaccurate",

@@ -25,11 +25,12 @@ from omnilive.engine.cache_key import (
 )
 from omnilive.engine.files import check_files
 from omnilive.engine.fingerprint import device_fingerprint
+from omnilive.engine.manifest import ACCURACY
 from omnilive.engine.rebuild import ARGUMENTS, CHECKPOINT
 from omnilive.errors import PackError
 from omnilive_export.partial import AnyManifest, read_manifest
 
-NO_RECIPE = ("checkpoint", "out", "verify", "allow_inaccurate", "force", "arguments")
+NO_RECIPE = ("checkpoint", "out", "verify", "allow_inaccurate", "force", "arguments", "measure")
 """What a request says besides how the engines are made."""
 
 BORNE_BY_HARDWARE = {
@@ -121,6 +122,7 @@ def is_current(
     *,
     stage: Callable[[str], None],
     verify: bool,
+    measure: bool,
     allow_inaccurate: bool,
 ) -> bool:
     """Whether the pack at ``out`` is what this build would make.
@@ -133,7 +135,8 @@ def is_current(
         recipe, backend: of the build.
         source: hashes of the checkpoint's files, being computed.
         stage: told before the wait.
-        verify: whether an accuracy record is wanted.
+        verify: whether a verification is wanted.
+        measure: whether an accuracy record is wanted.
         allow_inaccurate: whether one that misses its tolerance will do.
     """
     try:
@@ -144,6 +147,8 @@ def is_current(
     key = recorded_key(manifest.fingerprint)
     records = [engine.accuracy for engine in manifest.engines.values()]
     if key is None or (verify and None in records):
+        return False
+    if measure and not manifest.build.get(ACCURACY, {}).get("measured"):
         return False
     if not allow_inaccurate and any(r is not None and not r.get("passed") for r in records):
         return False

@@ -14,7 +14,7 @@ from typing import Any
 
 from omnilive.errors import ConfigError
 from omnilive_export.precision import BLOCK_SIZES, INT8, KV_FLOAT, LinearFormat
-from omnilive_export.recipe import BLOCK_KINDS, GROUPS, ContextLimits, Recipe
+from omnilive_export.recipe import BLOCK_KINDS, GROUPS, KINDS, ContextLimits, Recipe
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -115,7 +115,7 @@ def _format(values: Mapping[str, Any], where: str, group: str) -> LinearFormat:
     _check_keys(values, _FORMAT_KEYS, where, group)
     if "kind" not in values:
         raise ConfigError("is missing", where=f"{where}: {group}.kind", mend="Name a kind.")
-    if values["kind"] not in BLOCK_KINDS and len(values) > 1:
+    if values["kind"] in KINDS and values["kind"] not in BLOCK_KINDS and len(values) > 1:
         extra = ", ".join(sorted(values.keys() - {"kind"}))
         raise ConfigError(
             f"has {extra}, which {values['kind']} has no use for",

@@ -25,7 +25,7 @@ KV_PLUMBING = ("seqlens_k", "total_sequence_length")
 
 DECODER_NAMES = ("mem_lm", "aud_lm", "vlm_lm")
 SEPARATOR_ROWS = 2
-KV_DTYPES = ("float32", "float16")
+KV_DTYPES = ("float32", "float16", "int8")
 
 
 def faults(manifest: Manifest) -> Iterator[tuple[str, str]]:

@@ -26,6 +26,9 @@ REBUILD = f"Rebuild it: {BUILD}"
 RECIPE = "recipe"
 """Where ``build`` keeps the contents of the recipe that made the pack, if one did."""
 
+ACCURACY = "accuracy"
+"""Where ``build`` says whether the engines were measured, and on what."""
+
 ENGINE_NAMES = (
     "mem_vit",
     "mem_proj",
@@ -70,7 +73,7 @@ class KvInfo:
 
     def bytes_per_token(self) -> int:
         """Bytes of K and V over all layers for one token."""
-        item = {"float32": 4, "float16": 2}[self.dtype]
+        item = {"float32": 4, "float16": 2, "int8": 1}[self.dtype]
         return 2 * self.layers * self.kv_heads * self.head_dim * item
 
 
