@@ -16,7 +16,7 @@ from omnilive_export.build import BuildRequest, build_pack
 from omnilive_export.fingerprint import recorded_arguments
 from omnilive_export.graphs.tensorrt_int4 import BLOCK_SIZES as TENSORRT_BLOCK_SIZES
 from omnilive_export.partial import AnyManifest, PartialManifest
-from omnilive_export.precision import BLOCK_SIZES, INT4, PRECISIONS, pack_precision
+from omnilive_export.precision import BLOCK_SIZES, INT4, METHODS, PRECISIONS, RTN, pack_precision
 from omnilive_export.progress import build_view
 from omnilive_export.tensorrt.options import add_options, options_from
 from omnilive_export.tensorrt.pack_builder import TENSORRT
@@ -43,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = parser.parse_args(argv)
         if args.asymmetric and args.precision != INT4:
             parser.error(f"--asymmetric goes with --precision {INT4}")
+        if args.quantizer != RTN and args.precision != INT4:
+            parser.error(f"--quantizer {args.quantizer} goes with --precision {INT4}")
     except SystemExit as e:
         return int(e.code or 0)
     try:
@@ -53,11 +55,13 @@ def main(argv: Sequence[str] | None = None) -> int:
                 args.precision,
                 block=args.block_size or DEFAULT_BLOCK[args.backend],
                 symmetric=not args.asymmetric,
+                method=args.quantizer,
             ),
             backend=args.backend,
             verify=args.verify,
             allow_inaccurate=args.allow_inaccurate,
             force=args.force,
+            calibration=args.calibration,
             arguments=recorded_arguments(vars(args)),
             tensorrt=options_from(args),
         )
@@ -136,6 +140,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--asymmetric", action="store_true", help="give int4 blocks a zero point of their own"
+    )
+    parser.add_argument(
+        "--quantizer",
+        choices=METHODS,
+        default=RTN,
+        help="how int4 codes are chosen: to the nearest, half-quadratic, or by activations "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="FILE",
+        help="activation statistics, for --quantizer calibrated",
     )
     parser.add_argument(
         "--verify",

@@ -16,6 +16,10 @@ PRECISIONS = (FP32, INT8, INT4)
 
 BLOCK_SIZES = (32, 64, 128)
 
+RTN, HQQ, CALIBRATED = METHODS = ("rtn", "hqq", "calibrated")
+"""How the codes of int4 blocks are chosen: to the nearest, half-quadratic (data-free), and by what
+the weights are multiplied with."""
+
 
 @dataclass(frozen=True)
 class LinearFormat:
@@ -25,11 +29,13 @@ class LinearFormat:
         kind: ``fp32``, ``int8`` or ``int4``.
         block: values that share a scale along the input axis; unused for fp32.
         symmetric: no zero points.
+        method: one of METHODS, of int4; the other kinds are rounded to nearest.
     """
 
     kind: str
     block: int
     symmetric: bool = True
+    method: str = RTN
 
     @property
     def bits(self) -> int:
@@ -57,8 +63,16 @@ class PackPrecision:
     encoder: LinearFormat
     tables: str
 
+    @property
+    def methods(self) -> frozenset[str]:
+        """How the codes of its int4 groups are chosen."""
+        groups = (self.blocks, self.head, self.plora, self.encoder)
+        return frozenset(group.method for group in groups if group.kind == INT4)
 
-def pack_precision(name: str, *, block: int, symmetric: bool = True) -> PackPrecision:
+
+def pack_precision(
+    name: str, *, block: int, symmetric: bool = True, method: str = RTN
+) -> PackPrecision:
     """The formats of a named precision.
 
     int4 keeps the encoders, the head and Partial-LoRA at 8 bits: together they are a small part
@@ -68,9 +82,10 @@ def pack_precision(name: str, *, block: int, symmetric: bool = True) -> PackPrec
         name: ``fp32``, ``int8`` or ``int4``.
         block: weights per scale, one of BLOCK_SIZES.
         symmetric: whether int4 blocks go without zero points.
+        method: how int4 codes are chosen, one of METHODS.
 
     Raises:
-        ConfigError: another name or block size.
+        ConfigError: another name, block size or method, or a method for what is not int4.
     """
     if name not in PRECISIONS:
         raise ConfigError(
@@ -84,9 +99,21 @@ def pack_precision(name: str, *, block: int, symmetric: bool = True) -> PackPrec
             where="--block-size",
             mend="Use one of " + ", ".join(str(b) for b in BLOCK_SIZES) + ".",
         )
+    if method not in METHODS:
+        raise ConfigError(
+            f"no quantizer is called {method!r}",
+            where="--quantizer",
+            mend="Use one of " + ", ".join(METHODS) + ".",
+        )
+    if method != RTN and name != INT4:
+        raise ConfigError(
+            f"{method} chooses the codes of int4 blocks, a pack in {name} has none",
+            where="--quantizer",
+            mend=f"Use it with --precision {INT4}, or leave it out.",
+        )
     if name == FP32:
         plain = LinearFormat(FP32, block)
         return PackPrecision(name, plain, plain, plain, plain, FP32)
     eight = LinearFormat(INT8, block)
-    blocks = LinearFormat(INT4, block, symmetric) if name == INT4 else eight
+    blocks = LinearFormat(INT4, block, symmetric, method) if name == INT4 else eight
     return PackPrecision(name, blocks, eight, eight, eight, INT8)
