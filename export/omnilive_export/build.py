@@ -23,22 +23,25 @@ from omnilive.errors import BuildError, ConfigError, SetupError
 from omnilive_export.child import Send, run_in_child
 from omnilive_export.disk import check_space, disk_errors
 from omnilive_export.engine_size import with_sizes
-from omnilive_export.fingerprint import build_key, is_current, recipe_of, with_key
+from omnilive_export.fingerprint import build_key, is_current, recipe_of, with_key, work_key
 from omnilive_export.graphs.layer_formats import LayerFormats
 from omnilive_export.graphs.ort_ops import OrtGraph
 from omnilive_export.pack import check_target, partial_pack, publish
 from omnilive_export.partial import AnyManifest, manifest_json, read_manifest
 from omnilive_export.peak_memory import peak_rss_bytes
 from omnilive_export.plan import PackPlan, plan_pack
-from omnilive_export.precision import INT8, PackPrecision
+from omnilive_export.precision import CALIBRATED, INT8, RTN, PackPrecision
 from omnilive_export.progress import BuildView
+from omnilive_export.quantizing.kept import KeptTensors, discard_kept
+from omnilive_export.quantizing.moments import read_calibration
+from omnilive_export.quantizing.quantizer import BlockQuantizer
 from omnilive_export.reading.checkpoint import CheckpointFolders, find_folders, hash_files
 from omnilive_export.recipe import Recipe
 from omnilive_export.tensorrt.dialect import tensorrt_dialect, with_stored_kinds
 from omnilive_export.tensorrt.options import BuildOptions
 from omnilive_export.tensorrt.pack_builder import TENSORRT, build_pack_engines, check_request
 from omnilive_export.verify.reference import REQUIRED
-from omnilive_export.writing import PackFacts, with_accuracy, write_pack
+from omnilive_export.writing import PackFacts, with_accuracy, with_quantizers, write_pack
 
 _REPORT_SECONDS = 0.1
 """Shortest time between two progress messages of the child."""
@@ -56,6 +59,7 @@ class BuildRequest:
         verify: compare every engine with its source.
         allow_inaccurate: publish even when an engine misses its tolerance.
         force: build even where the pack is up to date.
+        calibration: activation statistics, for int4 blocks that are calibrated.
         arguments: options that make this request again, for the manifest; None if not known.
         tensorrt: options of that backend.
         recipe: what ``precision`` and ``backend`` come from, with its limits and tolerances; None
@@ -70,6 +74,7 @@ class BuildRequest:
     verify: bool
     allow_inaccurate: bool
     force: bool = False
+    calibration: Path | None = None
     arguments: tuple[str, ...] | None = None
     tensorrt: BuildOptions = field(default_factory=BuildOptions)
     recipe: Recipe | None = None
@@ -101,10 +106,12 @@ def build_pack(request: BuildRequest, view: BuildView) -> AnyManifest:
     def waiting() -> None:
         view.note(f"{request.out}: another build of this pack is running; waiting for it to end")
 
+    check_calibration(request)
     with disk_errors(request.out), partial_pack(request.out, waiting=waiting) as folder:
         on_message = _forward(view)
         where = str(request.out)
         if not run_in_child(write_in_child, (request, folder), on_message, where=where):
+            discard_kept(request.out)
             view.note(f"{request.out}: up to date; --force builds it again")
             return read_manifest(request.out)
         manifest = _finished(request, folder, on_message)
@@ -120,7 +127,32 @@ def build_pack(request: BuildRequest, view: BuildView) -> AnyManifest:
             records = {name: engine.accuracy for name, engine in manifest.engines.items()}
             check_accuracy(records, request.out)
         publish(folder, request.out)
+        discard_kept(request.out)
     return manifest
+
+
+def check_calibration(request: BuildRequest) -> None:
+    """Refuse statistics without a use, and a use without statistics.
+
+    Raises:
+        ConfigError: one of the two, or a file that holds none.
+    """
+    calibrated = CALIBRATED in request.precision.methods
+    if request.calibration is not None:
+        if not calibrated:
+            raise ConfigError(
+                "nothing is calibrated",
+                where="--calibration",
+                mend=f"Add --quantizer {CALIBRATED}, or leave it out.",
+            )
+        read_calibration(request.calibration)
+    elif calibrated:
+        raise ConfigError(
+            "needs statistics of the activations, which no checkpoint brings",
+            where=f"--quantizer {CALIBRATED}",
+            mend="Give a file of them with --calibration (for the miniature, "
+            "python -m omnilive_micropack.activations makes one), or use --quantizer hqq.",
+        )
 
 
 def _finished(
@@ -193,12 +225,13 @@ def write_in_child(send: Send, request: BuildRequest, folder: Path) -> bool:
     report = _Reporter(send)
     facts = PackFacts(request.out.name, request.precision.name, request.backend)
     with ExitStack() as stack, disk_errors(request.out):
-        plan = _plan(folders, request, stack)
+        recipe = recipe_of(request)
+        quantizer = _quantizer(request, recipe)
+        plan = _plan(folders, request, quantizer, stack)
         hasher = stack.enter_context(ThreadPoolExecutor(max_workers=1))
         stop = threading.Event()
         stack.callback(stop.set)
         source = hasher.submit(hash_files, folders.root, plan.sources, stop)
-        recipe = recipe_of(request)
         if not request.force and is_current(
             request.out,
             recipe,
@@ -210,7 +243,7 @@ def write_in_child(send: Send, request: BuildRequest, folder: Path) -> bool:
             allow_inaccurate=request.allow_inaccurate,
         ):
             return False
-        check_space(plan.nbytes, folder, request.out)
+        check_space(plan.nbytes + quantizer.bytes_to_keep(), folder, request.out)
         send("total", plan.cost)
         manifest = write_pack(
             plan,
@@ -229,13 +262,25 @@ def write_in_child(send: Send, request: BuildRequest, folder: Path) -> bool:
         }
         if request.recipe is not None:
             build[RECIPE] = request.recipe.as_json()
-        manifest = with_sizes(replace(manifest, build=build), plan.engines)
+        manifest = with_quantizers(replace(manifest, build=build), request.precision)
+        manifest = with_sizes(manifest, plan.engines)
         key = build_key(recipe, request.backend, source.result())
         _write_manifest(folder, with_key(manifest, key, request.checkpoint, request.arguments))
     return True
 
 
-def _plan(folders: CheckpointFolders, request: BuildRequest, stack: ExitStack) -> PackPlan:
+def _quantizer(request: BuildRequest, recipe: Mapping[str, Any]) -> BlockQuantizer:
+    """The quantizer of a build, which keeps what is slow to make for the next one."""
+    calibration = None if request.calibration is None else read_calibration(request.calibration)
+    if request.precision.methods <= {RTN}:
+        discard_kept(request.out)
+        return BlockQuantizer(calibration)
+    return BlockQuantizer(calibration, KeptTensors(request.out, work_key(recipe)))
+
+
+def _plan(
+    folders: CheckpointFolders, request: BuildRequest, quantizer: BlockQuantizer, stack: ExitStack
+) -> PackPlan:
     """The plan in the dialect of the backend."""
     precision = request.precision
     formats = LayerFormats(precision.kept)
@@ -246,7 +291,11 @@ def _plan(folders: CheckpointFolders, request: BuildRequest, stack: ExitStack) -
         plan = with_stored_kinds(plan, precision)
     else:
         plan = plan_pack(
-            folders, precision, stack, new_graph=partial(OrtGraph, formats=formats), limits=limits
+            folders,
+            precision,
+            stack,
+            new_graph=partial(OrtGraph, quantizer=quantizer, formats=formats),
+            limits=limits,
         )
     _check_kept(formats, request)
     return plan

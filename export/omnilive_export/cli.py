@@ -21,7 +21,9 @@ from omnilive_export.partial import AnyManifest, PartialManifest
 from omnilive_export.precision import (
     BLOCK_SIZES,
     INT4,
+    METHODS,
     PRECISIONS,
+    RTN,
     PackPrecision,
     pack_precision,
 )
@@ -36,7 +38,7 @@ BACKENDS = ("ort", TENSORRT)
 DEFAULT_BLOCK = {"ort": BLOCK_SIZES[0], TENSORRT: TENSORRT_BLOCK_SIZES[0]}
 """The finest blocks that each backend takes."""
 
-RECIPE_SAYS = ("backend", "precision", "block_size", "asymmetric")
+RECIPE_SAYS = ("backend", "precision", "block_size", "asymmetric", "quantizer")
 """Options that a recipe takes the place of."""
 
 X86 = ("x86_64", "AMD64", "i686")
@@ -67,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if recipe is None:
             args.backend = args.backend or BACKENDS[0]
             args.precision = args.precision or INT4
+            args.quantizer = args.quantizer or RTN
         request = BuildRequest(
             checkpoint=args.checkpoint,
             out=args.out.resolve(),
@@ -77,6 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             verify=args.verify,
             allow_inaccurate=args.allow_inaccurate,
             force=args.force,
+            calibration=args.calibration,
             arguments=recorded_arguments(vars(args)),
             tensorrt=options_from(args),
         )
@@ -107,12 +111,14 @@ def checked_recipe(name: str) -> Recipe:
 
 
 def precision_of(recipe: Recipe) -> PackPrecision:
-    """The formats of a recipe on this machine, whose CPU may add products in 16 bits."""
+    """The formats of a recipe on this machine."""
+    return recipe.precision(wide_sums=has_wide_sums())
+
+
+def has_wide_sums() -> bool:
+    """Whether this machine adds products of 8 bits in 32 bits: all but x86 without VNNI."""
     machine = device_fingerprint()
-    features = machine["cpu_features"]
-    return recipe.precision(
-        wide_sums=machine["machine"] not in X86 or any(f in features for f in WIDE_SUMS)
-    )
+    return machine["machine"] not in X86 or any(f in machine["cpu_features"] for f in WIDE_SUMS)
 
 
 def _measured(args: argparse.Namespace, recipe: Recipe | None) -> bool:
@@ -136,6 +142,7 @@ def _precision(args: argparse.Namespace) -> PackPrecision:
         args.precision,
         block=args.block_size or DEFAULT_BLOCK[args.backend],
         symmetric=not args.asymmetric,
+        method=args.quantizer,
     )
 
 
@@ -146,8 +153,11 @@ def _check_flags(parser: argparse.ArgumentParser, args: argparse.Namespace) -> N
             if getattr(args, name):
                 flag = "--" + name.replace("_", "-")
                 parser.error(f"{flag}: the recipe says it; change a copy of the recipe instead")
-    elif args.asymmetric and args.precision not in (None, INT4):
-        parser.error(f"--asymmetric goes with --precision {INT4}")
+    elif args.precision not in (None, INT4):
+        if args.asymmetric:
+            parser.error(f"--asymmetric goes with --precision {INT4}")
+        if args.quantizer not in (None, RTN):
+            parser.error(f"--quantizer {args.quantizer} goes with --precision {INT4}")
 
 
 def _recipe_argument(text: str) -> Path | str:
@@ -224,6 +234,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--asymmetric", action="store_true", help="give int4 blocks a zero point of their own"
+    )
+    parser.add_argument(
+        "--quantizer",
+        choices=METHODS,
+        help="how int4 codes are chosen: to the nearest, half-quadratic, or by activations "
+        f"(default: {RTN})",
+    )
+    parser.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="FILE",
+        help="activation statistics, for --quantizer calibrated or a recipe that says so",
     )
     parser.add_argument(
         "--verify",

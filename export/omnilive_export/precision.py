@@ -16,9 +16,6 @@ INT8_DYNAMIC = "int8-dynamic"
 INT4 = "int4"
 PRECISIONS = (FP32, INT8, INT4)
 
-METHODS = ("rtn", "hqq", "calibrated")
-"""How scales and codes are found: round to nearest, HQQ, or from recorded activations."""
-
 LARGEST_CODE = 127
 SAFE_CODE = 64
 """Of signed 8 bits; two products of 255 and the smaller one stay within 16 signed bits, in which
@@ -30,6 +27,10 @@ KV_FLOAT = "float"
 KV_KINDS = (KV_FLOAT, INT8)
 """Keys and values in the arena: the backend's own float type, or int8 with fixed scales."""
 
+RTN, HQQ, CALIBRATED = METHODS = ("rtn", "hqq", "calibrated")
+"""How the codes of int4 blocks are chosen: to the nearest, half-quadratic (data-free), and by what
+the weights are multiplied with."""
+
 
 @dataclass(frozen=True)
 class LinearFormat:
@@ -40,14 +41,14 @@ class LinearFormat:
             output, and activations rounded to 8 bits as they come.
         block: values that share a scale along the input axis; unused but for blocks.
         symmetric: no zero points.
-        method: one of METHODS; unused but for blocks.
+        method: one of METHODS, of int4; the other kinds are rounded to nearest.
         largest_code: of ``int8-dynamic`` weights; ``SAFE_CODE`` where kernels add in 16 bits.
     """
 
     kind: str
     block: int
     symmetric: bool = True
-    method: str = "rtn"
+    method: str = RTN
     largest_code: int = LARGEST_CODE
 
     @property
@@ -81,8 +82,16 @@ class PackPrecision:
     kv: str = KV_FLOAT
     kept: tuple[tuple[str, LinearFormat], ...] = ()
 
+    @property
+    def methods(self) -> frozenset[str]:
+        """How the codes of its int4 groups are chosen."""
+        groups = (self.blocks, self.head, self.plora, self.encoder)
+        return frozenset(group.method for group in groups if group.kind == INT4)
 
-def pack_precision(name: str, *, block: int, symmetric: bool = True) -> PackPrecision:
+
+def pack_precision(
+    name: str, *, block: int, symmetric: bool = True, method: str = RTN
+) -> PackPrecision:
     """The formats of a named precision.
 
     int4 keeps the encoders, the head and Partial-LoRA at 8 bits: together they are a small part
@@ -92,9 +101,10 @@ def pack_precision(name: str, *, block: int, symmetric: bool = True) -> PackPrec
         name: ``fp32``, ``int8`` or ``int4``.
         block: weights per scale, one of BLOCK_SIZES.
         symmetric: whether int4 blocks go without zero points.
+        method: how int4 codes are chosen, one of METHODS.
 
     Raises:
-        ConfigError: another name or block size.
+        ConfigError: another name, block size or method, or a method for what is not int4.
     """
     if name not in PRECISIONS:
         raise ConfigError(
@@ -108,9 +118,21 @@ def pack_precision(name: str, *, block: int, symmetric: bool = True) -> PackPrec
             where="--block-size",
             mend="Use one of " + ", ".join(str(b) for b in BLOCK_SIZES) + ".",
         )
+    if method not in METHODS:
+        raise ConfigError(
+            f"no quantizer is called {method!r}",
+            where="--quantizer",
+            mend="Use one of " + ", ".join(METHODS) + ".",
+        )
+    if method != RTN and name != INT4:
+        raise ConfigError(
+            f"{method} chooses the codes of int4 blocks, a pack in {name} has none",
+            where="--quantizer",
+            mend=f"Use it with --precision {INT4}, or leave it out.",
+        )
     if name == FP32:
         plain = LinearFormat(FP32, block)
         return PackPrecision(name, plain, plain, plain, plain, FP32)
     eight = LinearFormat(INT8, block)
-    blocks = LinearFormat(INT4, block, symmetric) if name == INT4 else eight
+    blocks = LinearFormat(INT4, block, symmetric, method) if name == INT4 else eight
     return PackPrecision(name, blocks, eight, eight, eight, INT8)

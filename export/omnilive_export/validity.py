@@ -85,7 +85,7 @@ TABLE: Mapping[str, Backend] = {
         kinds={
             FP32: Kind(),
             FP16: Kind(),
-            INT4: Kind(TENSORRT_BLOCKS, methods=METHODS),
+            INT4: Kind(TENSORRT_BLOCKS),
         },
         kv={KV_FLOAT: ""},
         refused={
@@ -93,6 +93,7 @@ TABLE: Mapping[str, Backend] = {
             INT8_DYNAMIC: "TensorRT's int8 needs scales of the activations that are known when it"
             " builds",
             FP32: "the floats of one engine are of one type, and others of it are not fp32",
+            f"{INT4} methods": "its positive scales are only rounded to nearest",
             f"{INT4} zero points": "TensorRT's int4 is symmetric",
             f"{INT4} blocks": "TensorRT (opset 21 DequantizeLinear) has other block sizes",
             f"{INT8} kv": "its arena is written beside the graph in the engine's float type",

@@ -48,7 +48,7 @@ def test_top1_agreement_counts_rows() -> None:
 
 def test_logits_far_from_zero_do_not_overflow() -> None:
     logits = np.array([[1e4, -1e4, 0.0]])
-    assert kl_divergence(logits, logits[:, ::-1]) == pytest.approx(2e4)
+    assert kl_divergence(logits, logits[:, ::-1]) == pytest.approx(1e4)
 
 
 @pytest.mark.parametrize("odd", [np.nan, np.inf])
@@ -64,5 +64,5 @@ def test_logits_that_are_not_finite_are_infinitely_far(odd: float) -> None:
 @pytest.mark.parametrize("shapes", [((2, 3), (2, 4)), ((3,), (3,)), ((0, 3), (0, 3))])
 @pytest.mark.parametrize("measure", [kl_divergence, top1_agreement])
 def test_what_cannot_be_compared_is_refused(measure, shapes) -> None:
-    with pytest.raises(ValueError, match="shape|no row"):
+    with pytest.raises(ValueError, match=r"shape|no row"):
         measure(*map(np.zeros, shapes))

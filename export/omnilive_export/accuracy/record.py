@@ -79,7 +79,7 @@ def finish(
         progress("recorded inputs")
         models = {e.graph.name: SegmentedModel(planned_graph(e.graph)) for e in plan.engines}
         ranged = recipe is not None and recipe.kv == INT8
-        reference = ReferencePack(_opened(folder, manifest), models, ranged=ranged)
+        reference = ReferencePack(opened(folder, manifest), models, ranged=ranged)
         recording = record(reference, chosen)
         models.clear()
         engines = with_int8_arenas(folder, manifest.engines, recording.ranges)
@@ -166,6 +166,6 @@ def _described(scale: Scale, plan: PackPlan) -> dict[str, Any]:
     }
 
 
-def _opened(folder: Path, manifest: AnyManifest) -> EnginePack:
+def opened(folder: Path, manifest: AnyManifest) -> EnginePack:
     """Its tables and tokenizers; no engine of it is asked for."""
     return EnginePack(folder, cast(Manifest, manifest), EngineConfig(), {})

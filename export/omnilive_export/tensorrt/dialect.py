@@ -14,7 +14,7 @@ from omnilive_export.graphs.layer_formats import LayerFormats
 from omnilive_export.graphs.tensorrt_int4 import BLOCK_SIZES
 from omnilive_export.graphs.tensorrt_ops import TensorrtGraph
 from omnilive_export.planned import PackPlan
-from omnilive_export.precision import FP32, INT4, PackPrecision
+from omnilive_export.precision import FP32, INT4, RTN, PackPrecision
 
 FLOAT32_ENGINES = ("aud_lm",)
 """Engines whose activations leave float16's range: this model family is known for it."""
@@ -61,11 +61,18 @@ def check_precision(precision: PackPrecision) -> None:
     """Refuse weights that TensorRT does not take.
 
     Raises:
-        ConfigError: int4 with zero points, or with blocks of another size than 64 or 128.
+        ConfigError: int4 with zero points, with blocks of another size than 64 or 128, or not
+            rounded to nearest.
     """
     for fmt in (precision.blocks, precision.head, precision.plora, precision.encoder):
         if fmt.kind != INT4:
             continue
+        if fmt.method != RTN:
+            raise ConfigError(
+                f"graphs of TensorRT are only rounded to nearest, not by {fmt.method}",
+                where="--backend tensorrt",
+                mend="Leave --quantizer out.",
+            )
         if not fmt.symmetric:
             raise ConfigError(
                 "TensorRT's int4 has no zero points",

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "pcm_ring.hpp"
+#include "quantize_bindings.hpp"
 #include "resize_rgb.hpp"
 #include "topk_cosine.hpp"
 
@@ -154,6 +155,7 @@ nb::ndarray<nb::numpy, std::uint8_t> resize_rgb(const Input<std::uint8_t, 3>& rg
 
 // Signatures and docstrings are in runtime/omnilive/_native.pyi.
 NB_MODULE(_native, module) {
+  omnilive::bind_quantize(module);
   nb::class_<omnilive::PcmRing>(module, "PcmRing")
       .def(
           "__init__",

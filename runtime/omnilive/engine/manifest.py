@@ -115,6 +115,7 @@ class EngineInfo:
         accuracy: measures against the source (see ``AccuracyRecord`` in engines/README.md), or
             None when not verified.
         size: what its cost follows from; None in packs built before it was recorded.
+        quantizers: how the codes of its int4 groups were chosen, e.g. {"blocks": "hqq"}.
     """
 
     name: str
@@ -129,6 +130,7 @@ class EngineInfo:
     build_seconds: float
     accuracy: Mapping[str, Any] | None = None
     size: EngineSize | None = None
+    quantizers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
