@@ -1,8 +1,8 @@
 """The command that measures which encoder layers int8 hurts, for the ``[keep]`` of a recipe.
 
-``python -m omnilive_export.sensitivity --checkpoint DIR`` gives one linear at a time its weights and
-activations in 8 bits, everything else in float32, and measures how far that moves the output of
-its engine on recorded inputs. It changes no recipe and no pack.
+``python -m omnilive_export.sensitivity --checkpoint DIR`` gives one linear at a time 8 bits for its
+weights and activations, float32 for all else, and measures how far that moves the output of its
+engine on recorded inputs. It changes no recipe and no pack.
 """
 
 from __future__ import annotations
