@@ -13,28 +13,36 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from omnilive.engine.manifest import MANIFEST_NAME, PartialManifest, to_json
+from omnilive.engine.accuracy import missed
+from omnilive.engine.manifest import ACCURACY, MANIFEST_NAME, RECIPE, PartialManifest, to_json
 from omnilive.engine.manifest_file import read_partial_manifest
 from omnilive.errors import BuildError, ConfigError, SetupError
 from omnilive_export.child import Send, run_in_child
 from omnilive_export.disk import check_space, disk_errors
 from omnilive_export.engine_size import with_sizes
-from omnilive_export.fingerprint import build_key, is_current, recipe_of, with_key
+from omnilive_export.fingerprint import build_key, is_current, recipe_of, with_key, work_key
+from omnilive_export.graphs.layer_formats import LayerFormats
+from omnilive_export.graphs.ort_ops import OrtGraph
 from omnilive_export.pack import check_target, partial_pack, publish
 from omnilive_export.peak_memory import peak_rss_bytes
 from omnilive_export.plan import plan_pack
 from omnilive_export.planned import PackPlan
-from omnilive_export.precision import PackPrecision
+from omnilive_export.precision import CALIBRATED, INT8, RTN, PackPrecision
 from omnilive_export.progress import BuildView
+from omnilive_export.quantizing.kept import KeptTensors, discard_kept
+from omnilive_export.quantizing.moments import read_calibration
+from omnilive_export.quantizing.quantizer import BlockQuantizer
 from omnilive_export.reading.checkpoint import CheckpointFolders, find_folders, hash_files
+from omnilive_export.recipe import Recipe
 from omnilive_export.tensorrt.dialect import tensorrt_dialect, with_stored_kinds
 from omnilive_export.tensorrt.options import BuildOptions
 from omnilive_export.tensorrt.pack_builder import TENSORRT, build_pack_engines, check_request
 from omnilive_export.verify.reference import REQUIRED
-from omnilive_export.writing import PackFacts, with_accuracy, write_pack
+from omnilive_export.writing import PackFacts, with_accuracy, with_quantizers, write_pack
 
 _REPORT_SECONDS = 0.1
 """Shortest time between two progress messages of the child."""
@@ -52,8 +60,12 @@ class BuildRequest:
         verify: compare every engine with its source.
         allow_inaccurate: publish even when an engine misses its tolerance.
         force: build even where the pack is up to date.
+        calibration: activation statistics, for int4 blocks that are calibrated.
         arguments: options that make this request again, for the manifest; None if not known.
         tensorrt: options of that backend.
+        recipe: what ``precision`` and ``backend`` come from, with its limits and tolerances; None
+            for a build by flags.
+        measure: measure how far every engine is from the float32 graph of its source.
     """
 
     checkpoint: Path
@@ -63,8 +75,11 @@ class BuildRequest:
     verify: bool
     allow_inaccurate: bool
     force: bool = False
+    calibration: Path | None = None
     arguments: tuple[str, ...] | None = None
     tensorrt: BuildOptions = field(default_factory=BuildOptions)
+    recipe: Recipe | None = None
+    measure: bool = False
 
 
 def build_pack(request: BuildRequest, view: BuildView) -> PartialManifest:
@@ -92,40 +107,109 @@ def build_pack(request: BuildRequest, view: BuildView) -> PartialManifest:
     def waiting() -> None:
         view.note(f"{request.out}: another build of this pack is running; waiting for it to end")
 
+    check_calibration(request)
     with disk_errors(request.out), partial_pack(request.out, waiting=waiting) as folder:
         on_message = _forward(view)
         where = str(request.out)
         if not run_in_child(write_in_child, (request, folder), on_message, where=where):
+            discard_kept(request.out)
             view.note(f"{request.out}: up to date; --force builds it again")
             return read_partial_manifest(request.out)
-        manifest = read_partial_manifest(folder)
+        manifest = _finished(request, folder, on_message)
         if request.backend == TENSORRT and not request.tensorrt.onnx_only:
             manifest = build_pack_engines(folder, manifest, request.tensorrt, on_message)
             _write_manifest(folder, manifest)
         if request.verify:
             judged = (folder, request.checkpoint)
-            records = run_in_child(verify_in_child, judged, on_message, where=where)
-            manifest = with_accuracy(manifest, records)
+            verified = run_in_child(verify_in_child, judged, on_message, where=where)
+            manifest = with_accuracy(manifest, joined_records(manifest, verified))
             _write_manifest(folder, manifest)
-            if not request.allow_inaccurate:
-                check_accuracy(records, request.out)
+        if not request.allow_inaccurate:
+            records = {name: engine.accuracy for name, engine in manifest.engines.items()}
+            check_accuracy(records, request.out)
         publish(folder, request.out)
+        discard_kept(request.out)
     return manifest
 
 
-def check_accuracy(records: Mapping[str, Mapping[str, Any]], out: Path) -> None:
+def check_calibration(request: BuildRequest) -> None:
+    """Refuse statistics without a use, and a use without statistics.
+
+    Raises:
+        ConfigError: one of the two, or a file that holds none.
+    """
+    calibrated = CALIBRATED in request.precision.methods
+    if request.calibration is not None:
+        if not calibrated:
+            raise ConfigError(
+                "nothing is calibrated",
+                where="--calibration",
+                mend=f"Add --quantizer {CALIBRATED}, or leave it out.",
+            )
+        read_calibration(request.calibration)
+    elif calibrated:
+        raise ConfigError(
+            "needs statistics of the activations, which no checkpoint brings",
+            where=f"--quantizer {CALIBRATED}",
+            mend="Give a file of them with --calibration (for the miniature, "
+            "python -m omnilive_micropack.activations makes one), or use --quantizer hqq.",
+        )
+
+
+def _finished(
+    request: BuildRequest, folder: Path, on_message: Callable[[str, Any], None]
+) -> PartialManifest:
+    """The manifest of the written pack, after what needs recorded inputs, if anything does."""
+    manifest = read_partial_manifest(folder)
+    if request.backend == TENSORRT:
+        return _unmeasured(manifest, "the record runs graphs of the ort backend only", folder)
+    int8_arenas = request.recipe is not None and request.recipe.kv == INT8
+    if request.measure or int8_arenas:
+        arguments = (folder, request.checkpoint, request.recipe, request.measure)
+        where = str(request.out)
+        manifest = run_in_child(finish_in_child, arguments, on_message, where=where)
+    if not request.measure:
+        return _unmeasured(manifest, "left out at the build", folder)
+    _write_manifest(folder, manifest)
+    return manifest
+
+
+def _unmeasured(manifest: PartialManifest, reason: str, folder: Path) -> PartialManifest:
+    told = {"measured": False, "reason": reason}
+    manifest = replace(manifest, build={**manifest.build, ACCURACY: told})
+    _write_manifest(folder, manifest)
+    return manifest
+
+
+def joined_records(
+    manifest: PartialManifest, verified: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """The records of a verification, with what was measured before it under ``recorded``.
+
+    PyTorch's reference is the more independent one, so its measures are the record's; an engine
+    passes where it kept both tolerances.
+    """
+    joined = {}
+    for name, record in verified.items():
+        own = manifest.engines[name].accuracy
+        joined[name] = dict(record)
+        if own is not None:
+            passed = bool(record["passed"] and own["passed"])
+            joined[name].update(recorded=dict(own), passed=passed)
+    return joined
+
+
+def check_accuracy(records: Mapping[str, Mapping[str, Any] | None], out: Path) -> None:
     """Refuse a pack of which an engine missed its tolerance. Raises BuildError."""
     for name, record in records.items():
-        if record["passed"]:
+        if record is None or record["passed"]:
             continue
-        measures = ", ".join(
-            f"{measure} {record[measure]:.3g} (tolerance {limit:g})"
-            for measure, limit in record["tolerance"].items()
-        )
+        measures = missed(record)
         raise BuildError(
             f"engine {name} missed its tolerance: {measures}",
             where=str(out),
-            mend="Use a higher --precision or a smaller --block-size, or --allow-inaccurate.",
+            mend="Use a higher --precision, a smaller --block-size or another recipe, or"
+            " --allow-inaccurate.",
         )
 
 
@@ -142,12 +226,13 @@ def write_in_child(send: Send, request: BuildRequest, folder: Path) -> bool:
     report = _Reporter(send)
     facts = PackFacts(request.out.name, request.precision.name, request.backend)
     with ExitStack() as stack, disk_errors(request.out):
-        plan = _plan(folders, request, stack)
+        recipe = recipe_of(request)
+        quantizer = _quantizer(request, recipe)
+        plan = _plan(folders, request, quantizer, stack)
         hasher = stack.enter_context(ThreadPoolExecutor(max_workers=1))
         stop = threading.Event()
         stack.callback(stop.set)
         source = hasher.submit(hash_files, folders.root, plan.sources, stop)
-        recipe = recipe_of(request)
         if not request.force and is_current(
             request.out,
             recipe,
@@ -155,10 +240,11 @@ def write_in_child(send: Send, request: BuildRequest, folder: Path) -> bool:
             source,
             stage=report.stage,
             verify=request.verify,
+            measure=request.measure,
             allow_inaccurate=request.allow_inaccurate,
         ):
             return False
-        check_space(plan.nbytes, folder, request.out)
+        check_space(plan.nbytes + quantizer.bytes_to_keep(), folder, request.out)
         send("total", plan.cost)
         manifest = write_pack(
             plan,
@@ -168,26 +254,73 @@ def write_in_child(send: Send, request: BuildRequest, folder: Path) -> bool:
             stage=report.stage,
             advance=report.advance,
         )
-        build = {
+        build: dict[str, Any] = {
             "seconds": round(time.monotonic() - begun, 3),
             "peak_rss_bytes": peak_rss_bytes(),
             "block_size": request.precision.blocks.block,
             "symmetric": request.precision.blocks.symmetric,
             "warnings": list(folders.warnings),
         }
-        manifest = with_sizes(replace(manifest, build=build), plan.engines)
+        if request.recipe is not None:
+            build[RECIPE] = request.recipe.as_json()
+        manifest = with_quantizers(replace(manifest, build=build), request.precision)
+        manifest = with_sizes(manifest, plan.engines)
         key = build_key(recipe, request.backend, source.result())
         _write_manifest(folder, with_key(manifest, key, request.checkpoint, request.arguments))
     return True
 
 
-def _plan(folders: CheckpointFolders, request: BuildRequest, stack: ExitStack) -> PackPlan:
+def _quantizer(request: BuildRequest, recipe: Mapping[str, Any]) -> BlockQuantizer:
+    """The quantizer of a build, which keeps what is slow to make for the next one."""
+    calibration = None if request.calibration is None else read_calibration(request.calibration)
+    if request.precision.methods <= {RTN}:
+        discard_kept(request.out)
+        return BlockQuantizer(calibration)
+    return BlockQuantizer(calibration, KeptTensors(request.out, work_key(recipe)))
+
+
+def _plan(
+    folders: CheckpointFolders, request: BuildRequest, quantizer: BlockQuantizer, stack: ExitStack
+) -> PackPlan:
     """The plan in the dialect of the backend."""
     precision = request.precision
-    if request.backend != TENSORRT:
-        return plan_pack(folders, precision, stack)
-    plan = plan_pack(folders, precision, stack, new_graph=tensorrt_dialect(precision))
-    return with_stored_kinds(plan, precision)
+    formats = LayerFormats(precision.kept)
+    limits = None if request.recipe is None else request.recipe.limits
+    if request.backend == TENSORRT:
+        new_graph = tensorrt_dialect(precision, formats)
+        plan = plan_pack(folders, precision, stack, new_graph=new_graph, limits=limits)
+        plan = with_stored_kinds(plan, precision)
+    else:
+        plan = plan_pack(
+            folders,
+            precision,
+            stack,
+            new_graph=partial(OrtGraph, quantizer=quantizer, formats=formats),
+            limits=limits,
+        )
+    _check_kept(formats, request)
+    return plan
+
+
+def _check_kept(formats: LayerFormats, request: BuildRequest) -> None:
+    """Refuse a recipe that names layers which are not there: it was written for another model."""
+    unused = formats.unused()
+    if unused:
+        raise ConfigError(
+            f"this checkpoint has no layer {unused[0]!r}",
+            where="recipe" if request.recipe is None else f"recipe {request.recipe.name}: keep",
+            mend="Layers are ENGINE.layers.N.PART with the parts qkv, attention_out, fc1, fc2, or"
+            " gate, up, down of a decoder; N counts from 0.",
+        )
+
+
+def finish_in_child(
+    send: Send, folder: Path, checkpoint: Path, recipe: Recipe | None, judged: bool
+) -> PartialManifest:
+    """The child that runs the engines on recorded inputs."""
+    from omnilive_export.accuracy.record import finish
+
+    return finish(folder, checkpoint, recipe, lambda name: send("stage", name), judged=judged)
 
 
 def verify_in_child(send: Send, folder: Path, checkpoint: Path) -> dict[str, dict[str, Any]]:

@@ -11,19 +11,38 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from omnilive.cli.pipe import discard
-from omnilive.engine.manifest import Manifest, PartialManifest
-from omnilive.errors import OmniLiveError
+from omnilive.engine.fingerprint import backend_versions, device_fingerprint
+from omnilive.engine.manifest import RECIPE, Manifest, PartialManifest
+from omnilive.errors import ConfigError, OmniLiveError
 from omnilive_export.build import BuildRequest, build_pack
 from omnilive_export.fingerprint import recorded_arguments
 from omnilive_export.graphs.tensorrt_int4 import BLOCK_SIZES as TENSORRT_BLOCK_SIZES
-from omnilive_export.precision import BLOCK_SIZES, INT4, PRECISIONS, pack_precision
+from omnilive_export.precision import (
+    BLOCK_SIZES,
+    INT4,
+    METHODS,
+    PRECISIONS,
+    RTN,
+    PackPrecision,
+    pack_precision,
+)
 from omnilive_export.progress import build_view
+from omnilive_export.recipe import Recipe
+from omnilive_export.recipe_file import SUFFIX, load_recipe, recipe_names
 from omnilive_export.tensorrt.options import add_options, options_from
 from omnilive_export.tensorrt.pack_builder import TENSORRT
+from omnilive_export.validity import check_recipe
 
 BACKENDS = ("ort", TENSORRT)
 DEFAULT_BLOCK = {"ort": BLOCK_SIZES[0], TENSORRT: TENSORRT_BLOCK_SIZES[0]}
 """The finest blocks that each backend takes."""
+
+RECIPE_SAYS = ("backend", "precision", "block_size", "asymmetric", "quantizer")
+"""Options that a recipe takes the place of."""
+
+X86 = ("x86_64", "AMD64", "i686")
+WIDE_SUMS = ("avx_vnni", "avx512_vnni", "amx_int8")
+"""CPU features of x86 by which products of 8 bits are added in 32 bits."""
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells expect it."""
@@ -41,23 +60,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     try:
         args = parser.parse_args(argv)
-        if args.asymmetric and args.precision != INT4:
-            parser.error(f"--asymmetric goes with --precision {INT4}")
+        _check_flags(parser, args)
     except SystemExit as e:
         return int(e.code or 0)
     try:
+        recipe = None if args.recipe is None else checked_recipe(str(args.recipe))
+        if recipe is None:
+            args.backend = args.backend or BACKENDS[0]
+            args.precision = args.precision or INT4
+            args.quantizer = args.quantizer or RTN
         request = BuildRequest(
             checkpoint=args.checkpoint,
             out=args.out.resolve(),
-            precision=pack_precision(
-                args.precision,
-                block=args.block_size or DEFAULT_BLOCK[args.backend],
-                symmetric=not args.asymmetric,
-            ),
-            backend=args.backend,
+            precision=_precision(args) if recipe is None else precision_of(recipe),
+            backend=args.backend if recipe is None else recipe.backend,
+            recipe=recipe,
+            measure=_measured(args, recipe),
             verify=args.verify,
             allow_inaccurate=args.allow_inaccurate,
             force=args.force,
+            calibration=args.calibration,
             arguments=recorded_arguments(vars(args)),
             tensorrt=options_from(args, wanted=args.backend == TENSORRT),
         )
@@ -76,14 +98,82 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def checked_recipe(name: str) -> Recipe:
+    """The recipe of a name or file, held against the backends of this machine.
+
+    Raises:
+        ConfigError: it cannot be read, or its backend cannot do what it asks.
+    """
+    recipe = load_recipe(name)
+    check_recipe(recipe, backend_versions())
+    return recipe
+
+
+def precision_of(recipe: Recipe) -> PackPrecision:
+    """The formats of a recipe on this machine."""
+    return recipe.precision(wide_sums=has_wide_sums())
+
+
+def has_wide_sums() -> bool:
+    """Whether this machine adds products of 8 bits in 32 bits: all but x86 without VNNI."""
+    machine = device_fingerprint()
+    return machine["machine"] not in X86 or any(f in machine["cpu_features"] for f in WIDE_SUMS)
+
+
+def _measured(args: argparse.Namespace, recipe: Recipe | None) -> bool:
+    """Whether the build ends with an accuracy record: by default where a recipe sets tolerances.
+
+    The recorded inputs are run by onnxruntime, so graphs of another backend have none.
+    """
+    backend = args.backend if recipe is None else recipe.backend
+    if args.accuracy and backend != BACKENDS[0]:
+        raise ConfigError(
+            f"there is no accuracy record of the {backend} backend",
+            where="--accuracy",
+            mend="Build the same precision with --backend ort to measure it.",
+        )
+    wanted = recipe is not None if args.accuracy is None else bool(args.accuracy)
+    return wanted and backend == BACKENDS[0]
+
+
+def _precision(args: argparse.Namespace) -> PackPrecision:
+    return pack_precision(
+        args.precision,
+        block=args.block_size or DEFAULT_BLOCK[args.backend],
+        symmetric=not args.asymmetric,
+        method=args.quantizer,
+    )
+
+
+def _check_flags(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse flags beside a recipe that says the same, and flags that do nothing."""
+    if args.recipe is not None:
+        for name in RECIPE_SAYS:
+            if getattr(args, name):
+                flag = "--" + name.replace("_", "-")
+                parser.error(f"{flag}: the recipe says it; change a copy of the recipe instead")
+    elif args.precision not in (None, INT4):
+        if args.asymmetric:
+            parser.error(f"--asymmetric goes with --precision {INT4}")
+        if args.quantizer not in (None, RTN):
+            parser.error(f"--quantizer {args.quantizer} goes with --precision {INT4}")
+
+
+def _recipe_argument(text: str) -> Path | str:
+    """A file stays one when the build is repeated from elsewhere; a name is not a file."""
+    return Path(text) if text.endswith(SUFFIX) else text
+
+
 def summary(manifest: PartialManifest, out: Path) -> str:
     """What was built, and how accurate it is where that was measured."""
     size = sum(file.bytes for file in manifest.all_files())
     peak = manifest.build["peak_rss_bytes"]
     kind = "pack" if isinstance(manifest, Manifest) else "partial pack"
     count = len(manifest.engines)
+    recipe = manifest.build.get(RECIPE)
+    made = manifest.precision if recipe is None else f"{recipe['name']} ({manifest.precision})"
     lines = [
-        f"{out}: {manifest.precision} {kind} of {count} engine{'s' * (count != 1)}, "
+        f"{out}: {made} {kind} of {count} engine{'s' * (count != 1)}, "
         f"{size / 1e6:.1f} MB, built in {manifest.build['seconds']:.1f} s "
         f"with at most {peak / (1 << 20):.0f} MiB of memory"
     ]
@@ -92,10 +182,11 @@ def summary(manifest: PartialManifest, out: Path) -> str:
             continue
         record = engine.accuracy
         top1 = "" if record["top1"] is None else f", top-1 agreement {record['top1']:.1%}"
+        kl = "" if record.get("kl") is None else f", KL {record['kl']:.2e}"
         verdict = "within tolerance" if record["passed"] else "MISSES its tolerance"
         lines.append(
             f"  {name:<10} relative error {record['relative_error']:.1e}, "
-            f"cosine {record['cosine']:.6f}{top1}: {verdict}"
+            f"cosine {record['cosine']:.6f}{kl}{top1}: {verdict}"
         )
     if not manifest.trained:
         lines.append("  The weights are seeded noise: the pack runs, its words mean nothing.")
@@ -118,13 +209,19 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, required=True, metavar="DIR", help="the pack, e.g. engines/NAME"
     )
     parser.add_argument(
-        "--backend", choices=BACKENDS, default=BACKENDS[0], help="what runs the pack"
+        "--recipe",
+        type=_recipe_argument,
+        metavar="NAME|FILE",
+        help=f"how the pack is made: {', '.join(recipe_names())}, or a {SUFFIX} file; takes the"
+        " place of the flags for backend, precision and blocks",
+    )
+    parser.add_argument(
+        "--backend", choices=BACKENDS, help=f"what runs the pack (default: {BACKENDS[0]})"
     )
     parser.add_argument(
         "--precision",
         choices=PRECISIONS,
-        default=INT4,
-        help="of the weights (default: %(default)s)",
+        help=f"of the weights (default: {INT4})",
     )
     parser.add_argument(
         "--block-size",
@@ -138,9 +235,27 @@ def _parser() -> argparse.ArgumentParser:
         "--asymmetric", action="store_true", help="give int4 blocks a zero point of their own"
     )
     parser.add_argument(
+        "--quantizer",
+        choices=METHODS,
+        help="how int4 codes are chosen: to the nearest, half-quadratic, or by activations "
+        f"(default: {RTN})",
+    )
+    parser.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="FILE",
+        help="activation statistics, for --quantizer calibrated or a recipe that says so",
+    )
+    parser.add_argument(
         "--verify",
         action="store_true",
         help="compare every engine with the PyTorch reference and record how far it is",
+    )
+    parser.add_argument(
+        "--accuracy",
+        action=argparse.BooleanOptionalAction,
+        help="measure every engine against the float32 graph of its source on recorded inputs, "
+        "without torch (default: with a recipe); the manifest says if it was left out",
     )
     parser.add_argument(
         "--allow-inaccurate",

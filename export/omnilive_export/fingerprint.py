@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import omnilive._native
 import omnilive.engine.manifest
 import omnilive_export
 from omnilive.engine.cache_key import (
@@ -26,12 +27,17 @@ from omnilive.engine.cache_key import (
 )
 from omnilive.engine.files import check_files
 from omnilive.engine.fingerprint import device_fingerprint
-from omnilive.engine.manifest import PartialManifest
+from omnilive.engine.manifest import ACCURACY, PartialManifest
 from omnilive.engine.manifest_file import read_partial_manifest
 from omnilive.engine.rebuild import ARGUMENTS, CHECKPOINT
 from omnilive.errors import PackError
+from omnilive_export.precision import RTN
+from omnilive_export.quantizing.moments import file_sha256
 
-NO_RECIPE = ("checkpoint", "out", "verify", "allow_inaccurate", "force", "arguments")
+NO_RECIPE = (
+    *("checkpoint", "out", "verify", "allow_inaccurate", "force", "arguments", "calibration"),
+    "measure",
+)
 """What a request says besides how the engines are made."""
 
 WAYS = ("timing_cache",)
@@ -52,7 +58,8 @@ NOT_RECORDED = ("checkpoint", "out", "force", "onnx_only")
 def recipe_of(request: Any) -> dict[str, Any]:
     """Every field of a build request that decides what its engines are, JSON-ready.
 
-    Options of a backend that it is not built for are none.
+    Options of a backend that it is not built for are none. Activation statistics count by the
+    sha256 of their file.
     """
     fields = dataclasses.asdict(request)
     others = [name for name in POLICIES if name != fields["backend"]]
@@ -61,6 +68,8 @@ def recipe_of(request: Any) -> dict[str, Any]:
     if isinstance(options, dict):
         chosen[fields["backend"]] = {k: v for k, v in options.items() if k not in WAYS}
     recipe: dict[str, Any] = json.loads(json.dumps(chosen, default=str, sort_keys=True))
+    if request.calibration is not None:
+        recipe["calibration"] = file_sha256(request.calibration)
     return recipe
 
 
@@ -79,6 +88,17 @@ def recorded_arguments(options: Mapping[str, Any]) -> tuple[str, ...]:
             values = value if isinstance(value, list | tuple) else [value]
             arguments += [str(v.resolve() if isinstance(v, Path) else v) for v in values]
     return tuple(arguments)
+
+
+def _needs_native(recipe: Mapping[str, Any]) -> bool:
+    """Whether the native core's own arithmetic decides about codes (see ``builder_digest``)."""
+    groups = [part for part in recipe["precision"].values() if isinstance(part, Mapping)]
+    return any(part.get("method", RTN) != RTN for part in groups)
+
+
+def work_key(recipe: Mapping[str, Any]) -> str:
+    """What quantized tensors that are kept for the next build depend on, their values left out."""
+    return sha256_of_json([recipe, builder_digest(native=True)])
 
 
 def borne_changes(recipe: Mapping[str, Any], backend: str) -> tuple[str, ...]:
@@ -134,6 +154,7 @@ def is_current(
     *,
     stage: Callable[[str], None],
     verify: bool,
+    measure: bool,
     allow_inaccurate: bool,
 ) -> bool:
     """Whether the pack at ``out`` is what this build would make.
@@ -146,7 +167,8 @@ def is_current(
         recipe, backend: of the build.
         source: hashes of the checkpoint's files, being computed.
         stage: told before the wait.
-        verify: whether an accuracy record is wanted.
+        verify: whether a verification is wanted.
+        measure: whether an accuracy record is wanted.
         allow_inaccurate: whether one that misses its tolerance will do.
     """
     try:
@@ -158,6 +180,8 @@ def is_current(
     records = [engine.accuracy for engine in manifest.engines.values()]
     if key is None or (verify and None in records):
         return False
+    if measure and not manifest.build.get(ACCURACY, {}).get("measured"):
+        return False
     if not allow_inaccurate and any(r is not None and not r.get("passed") for r in records):
         return False
     if key.digest != _key(key.source, recipe, backend).digest:
@@ -167,16 +191,24 @@ def is_current(
 
 
 @cache
-def builder_digest() -> str:
-    """sha256 over the exporter's own code, what judges a finished pack left out."""
+def builder_digest(native: bool) -> str:
+    """sha256 over the exporter's own code, what judges a finished pack left out.
+
+    Args:
+        native: count the native core too: round-to-nearest is the same whatever computes it, the
+            other quantizers are what the core makes them.
+    """
     root = Path(omnilive_export.__file__).parent
     files = [p for p in root.rglob("*.py") if p.relative_to(root).parts[0] != "verify"]
     digest = hashlib.sha256()
     for path in (*sorted(files), Path(omnilive.engine.manifest.__file__)):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    if native:
+        digest.update(Path(omnilive._native.__file__).read_bytes())
     return digest.hexdigest()
 
 
 def _key(source: str, recipe: Mapping[str, Any], backend: str) -> CacheKey:
     machine = machine_facts(device_fingerprint(), backend)
-    return CacheKey(source, recipe, builder_digest(), machine, borne_changes(recipe, backend))
+    builder = builder_digest(native=_needs_native(recipe))
+    return CacheKey(source, recipe, builder, machine, borne_changes(recipe, backend))

@@ -5,14 +5,16 @@ Nothing is written and no large weight is read here, so a misfit shows before th
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TypeVar
 
 from omnilive.engine.manifest import AudioSpec, MemorySpec, ReasonerSpec
 from omnilive_export.graphs.dialect import NewGraph
 from omnilive_export.graphs.ort_ops import OrtGraph
-from omnilive_export.models.audio import read_audio_model
+from omnilive_export.models.audio import AudioModel, read_audio_model
 from omnilive_export.models.memory import MemoryModel, read_memory_model
 from omnilive_export.models.reasoner import ReasonerModel, read_reasoner_model
 from omnilive_export.plan_parts import (
@@ -28,6 +30,9 @@ from omnilive_export.precision import PackPrecision
 from omnilive_export.reading.adapter import AdaptedStore
 from omnilive_export.reading.checkpoint import CheckpointFolders
 from omnilive_export.reading.tensor_store import Tensors, TensorStore
+from omnilive_export.recipe import ContextLimits
+
+Model = TypeVar("Model", MemoryModel, AudioModel, ReasonerModel)
 
 
 def plan_pack(
@@ -36,6 +41,7 @@ def plan_pack(
     stack: ExitStack,
     *,
     new_graph: NewGraph = OrtGraph,
+    limits: ContextLimits | None = None,
 ) -> PackPlan:
     """Plan the pack of a checkpoint, of those of its models that are there.
 
@@ -44,10 +50,12 @@ def plan_pack(
         precision: formats of the pack.
         stack: closes the checkpoint's files; the plan reads from them until then.
         new_graph: the dialect.
+        limits: of the contexts; the checkpoint's own by default.
 
     Raises:
         CheckpointError: a file, key or tensor is missing or odd.
     """
+    most = limits or ContextLimits()
     parts: list[PlannedPart] = []
     memory: MemoryModel | None = None
     memory_spec: MemorySpec | None = None
@@ -55,12 +63,12 @@ def plan_pack(
     spec: ReasonerSpec | None = None
     if folders.memory is not None:
         store = _opened(folders.memory, stack)
-        memory = read_memory_model(folders.memory, store)
+        memory = _limited(read_memory_model(folders.memory, store), most.memory)
         memory_spec = memory.manifest_spec()
         parts.append(memory_part(memory, store, precision, new_graph=new_graph))
     if folders.audio is not None:
         store = _opened(folders.audio, stack)
-        audio = read_audio_model(folders.audio, store)
+        audio = _limited(read_audio_model(folders.audio, store), most.audio)
         audio_spec = audio.manifest_spec()
         parts.append(audio_part(audio, store, precision, new_graph=new_graph))
     if folders.reasoner is not None:
@@ -71,6 +79,7 @@ def plan_pack(
             tensors,
             memory_hidden=None if memory is None else memory.lm.hidden,
         )
+        reasoner = _limited(reasoner, most.reasoner)
         fallback = folders.reasoner_fallback
         spec = reasoner_spec(reasoner, sentencepiece_file(folders.reasoner, fallback))
         part = reasoner_part(
@@ -86,6 +95,13 @@ def plan_pack(
         store = _opened(folders.single, stack)
         parts.append(single_part(folders.single, store, precision, new_graph=new_graph))
     return _joined(parts, memory=memory_spec, audio=audio_spec, reasoner=spec)
+
+
+def _limited(model: Model, tokens: int) -> Model:
+    """The model with a context of at most ``tokens``; 0 leaves it as it is."""
+    if not tokens or tokens >= model.lm.max_positions:
+        return model
+    return dataclasses.replace(model, lm=dataclasses.replace(model.lm, max_positions=tokens))
 
 
 def _memory_tokens(memory: MemoryModel | None, reasoner: ReasonerModel) -> int:

@@ -1,4 +1,4 @@
-"""Round-to-nearest block quantization in the packing of ONNX Runtime's MatMulNBits.
+"""Blocks of quantized weights in the packing of ONNX Runtime's MatMulNBits, and round-to-nearest.
 
 Arithmetic only: arrays in, arrays out. It never reads a checkpoint or writes a file.
 
@@ -14,6 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from omnilive._native import quantize_nearest
+from omnilive_export.threads import usable_cores
 
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
@@ -65,28 +68,19 @@ def quantize_rows(weight: F32, fmt: BlockFormat) -> QuantizedRows:
     A symmetric scale is the block's extreme value (the one farther from 0, with its sign) over
     -2^(bits-1): the extreme is exact and all codes are used, which on average is finer than
     |max| / (2^(bits-1) - 1).
+
+    Raises:
+        ValueError: a weight is not finite.
     """
-    blocked = _blocked(weight, fmt)
-    top = blocked.max(axis=-1)
-    bottom = blocked.min(axis=-1)
-    if fmt.symmetric:
-        extreme = np.where(top > -bottom, top, bottom)
-        scales = (extreme / np.float32(-fmt.middle)).astype(np.float32)
-        zeros = None
-        offset: F32 = np.full((1, 1, 1), fmt.middle, dtype=np.float32)
-    else:
-        top = np.maximum(top, 0)
-        bottom = np.minimum(bottom, 0)
-        scales = ((top - bottom) / np.float32(fmt.levels - 1)).astype(np.float32)
-        zeros = np.rint(-bottom * _reciprocal(scales)).clip(0, fmt.levels - 1)
-        offset = zeros[..., None].astype(np.float32)
-    codes = blocked * _reciprocal(scales)[..., None]
-    np.rint(codes, out=codes)
-    codes += offset
-    np.clip(codes, 0, fmt.levels - 1, out=codes)
-    packed = _pack(codes.astype(np.uint8), fmt.bits)
-    zero_points = None if zeros is None else _pack_zero_points(zeros.astype(np.uint8), fmt.bits)
-    return QuantizedRows(packed, scales, zero_points)
+    return QuantizedRows(
+        *quantize_nearest(
+            np.ascontiguousarray(weight),
+            bits=fmt.bits,
+            block=fmt.block,
+            symmetric=fmt.symmetric,
+            threads=usable_cores(),
+        )
+    )
 
 
 def dequantize_rows(rows: QuantizedRows, fmt: BlockFormat, k: int) -> F32:
@@ -109,29 +103,11 @@ def quantize_table_rows(rows: F32) -> tuple[npt.NDArray[np.int8], F32]:
     return codes, scales
 
 
-def _blocked(weight: F32, fmt: BlockFormat) -> F32:
-    """Rows cut into blocks [n, blocks, block], padded with zeros at the end."""
-    n, k = weight.shape
-    blocks = fmt.blocks(k)
-    if blocks * fmt.block != k:
-        padded = np.zeros((n, blocks * fmt.block), dtype=np.float32)
-        padded[:, :k] = weight
-        weight = padded
-    return weight.reshape(n, blocks, fmt.block)
-
-
 def _reciprocal(scales: F32) -> F32:
     """1 / scales, with 0 where the block is all zeros (or too small to have a reciprocal)."""
     usable = np.abs(scales) >= np.finfo(np.float32).tiny
     inverse: F32 = np.divide(np.float32(1), scales, out=np.zeros_like(scales), where=usable)
     return inverse
-
-
-def _pack(codes: U8, bits: int) -> U8:
-    if bits == 8:
-        return codes
-    packed: U8 = codes[..., 0::2] | (codes[..., 1::2] << np.uint8(4))
-    return packed
 
 
 def _unpack(packed: U8, bits: int) -> U8:
@@ -141,10 +117,3 @@ def _unpack(packed: U8, bits: int) -> U8:
     out[..., 0::2] = packed & 0x0F
     out[..., 1::2] = packed >> 4
     return out
-
-
-def _pack_zero_points(zeros: U8, bits: int) -> U8:
-    """Zero points [n, blocks] packed along the row, the odd one out padded with 0."""
-    if bits == 4 and zeros.shape[1] % 2:
-        zeros = np.pad(zeros, ((0, 0), (0, 1)))
-    return _pack(zeros, bits)

@@ -25,6 +25,7 @@ from omnilive.engine.manifest import (
 )
 from omnilive_export.graphs.weight_file import write_graph
 from omnilive_export.planned import PackPlan, PlannedEngine
+from omnilive_export.precision import INT4, PackPrecision
 from omnilive_export.tables import write_table
 from omnilive_export.tokenizers import (
     copy_tokenizer,
@@ -103,6 +104,29 @@ def with_accuracy(
     """The manifest with the accuracy records of ``records``, engine by engine."""
     engines = {
         name: dataclasses.replace(engine, accuracy=records.get(name, engine.accuracy))
+        for name, engine in manifest.engines.items()
+    }
+    return dataclasses.replace(manifest, engines=engines)
+
+
+def with_quantizers(manifest: PartialManifest, precision: PackPrecision) -> PartialManifest:
+    """The manifest with the method that chose the codes of each engine's int4 groups."""
+    methods = {
+        "blocks": precision.blocks,
+        "head": precision.head,
+        "plora": precision.plora,
+        "encoder": precision.encoder,
+        "projector": precision.encoder,
+    }
+    engines = {
+        name: dataclasses.replace(
+            engine,
+            quantizers={
+                group: methods[group].method
+                for group, kind in engine.precision.items()
+                if kind == INT4
+            },
+        )
         for name, engine in manifest.engines.items()
     }
     return dataclasses.replace(manifest, engines=engines)

@@ -1,4 +1,4 @@
-"""Types and contracts of the native core (runtime/native/src/bindings.cpp).
+"""Types and contracts of the native core (runtime/native/src/*bindings.cpp).
 
 Plain kernels over plain arrays: nothing here knows of engines, models or sessions. Arrays are
 taken with the dtype named and never cast (another dtype raises TypeError); any strides will do.
@@ -90,7 +90,7 @@ def resize_rgb(
 ) -> npt.NDArray[np.uint8]:
     """Squash or stretch a picture [h, w, 3] to [out_h, out_w, 3], antialiased.
 
-    Cubic convolution (a = -0.5) or a triangle, whose support widens with the reduction: within 1
+    Cubic convolution (a = -0.5) or a triangle, whose support widens with the reduction: within 2
     of what Pillow's BICUBIC and BILINEAR give for the columns and then for the rows.
 
     Raises:
@@ -159,4 +159,59 @@ def sample(
     Raises:
         FloatingPointError: a logit is infinite or not a number.
         ValueError: no logits, an id of the history outside them, or a rule out of range.
+    """
+
+def quantize_nearest(
+    weights: npt.NDArray[np.float32], *, bits: int, block: int, symmetric: bool, threads: int
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], npt.NDArray[np.uint8] | None]:
+    """Rows [n, k] to the nearest codes of a grid that holds each block's extremes.
+
+    This and the other two: rows are independent; ``weights`` is C-contiguous; the result is the
+    same to the bit on every processor and for every number of threads.
+
+    Args:
+        bits: 4 or 8.
+        block: weights along a row that share a scale: 32, 64 or 128.
+        symmetric: no zero points; the middle code is 0.
+        threads: to work with, the caller's included.
+
+    Returns:
+        Codes uint8 [n, blocks, block * bits / 8], 4-bit ones in pairs, the first in the low bits;
+        scales float32 [n, blocks]; zero points uint8 [n, ceil(blocks * bits / 8)], packed
+        likewise, or None. A weight is (code - zero point) * scale.
+
+    Raises:
+        ValueError: a weight is not finite, or an option is none of those named.
+    """
+
+def quantize_half_quadratic(
+    weights: npt.NDArray[np.float32], *, block: int, symmetric: bool, threads: int
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], npt.NDArray[np.uint8] | None]:
+    """Rows [n, k] to 4 bits by half-quadratic quantization (Badri and Shaji, "HQQ", 2023).
+
+    Grid and outlying errors (the part of an error beyond the soft threshold of the l_1/2 norm) are
+    fitted in turn; of the grids on the way the one of least squared error is taken, so no block
+    is worse than round-to-nearest's. Unlike the original, the scale is fitted as well as the zero
+    point, which is a whole code. See ``quantize_nearest``.
+    """
+
+def quantize_calibrated(
+    weights: npt.NDArray[np.float32],
+    factors: npt.NDArray[np.float32],
+    *,
+    block: int,
+    symmetric: bool,
+    threads: int,
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], npt.NDArray[np.uint8] | None]:
+    """Rows [n, k] to 4 bits with the least change of their outputs (GPTQ, Frantar et al., 2022).
+
+    Column after column is rounded and its error handed on to the columns after it in its group;
+    each block's grid is searched for when its turn comes, errors weighted by what they cost.
+
+    Args:
+        factors: float32 [groups, width, width], C-contiguous: upper Cholesky factors of the
+            inverse second moments of each ``width`` inputs, ``width`` a multiple of ``block`` up
+            to 128.
+
+    The rest is as in ``quantize_nearest``.
     """

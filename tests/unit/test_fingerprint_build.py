@@ -26,6 +26,7 @@ from omnilive_export.engine_size import engine_size
 from omnilive_export.fingerprint import (
     BORNE_BY_HARDWARE,
     borne_changes,
+    builder_digest,
     is_current,
     recipe_of,
     recorded_arguments,
@@ -151,7 +152,7 @@ def test_a_pack_of_another_machine_is_not_current(pack: Path) -> None:
 def test_a_pack_of_another_exporter_is_not_current(
     pack: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fingerprint, "builder_digest", lambda: "0" * 64)
+    monkeypatch.setattr(fingerprint, "builder_digest", lambda native: "0" * 64)
     assert not current(pack)
 
 
@@ -196,6 +197,37 @@ def test_options_of_tensorrt_count_where_they_change_what_it_makes_and_only_ther
         dataclasses.replace(request, backend="tensorrt") for request in (plain, cached, later)
     )
     assert recipe_of(plain) == recipe_of(cached) != recipe_of(later)
+
+
+def test_the_quantizer_and_the_content_of_its_statistics_are_in_the_key(tmp_path: Path) -> None:
+    def key(method: str, statistics: Path | None = None) -> str:
+        request = BuildRequest(
+            *(Path("c"), Path("o"), pack_precision("int4", block=32, method=method)),
+            *("ort", False, False),
+            calibration=statistics,
+        )
+        return fingerprint.build_key(recipe_of(request), "ort", {}).digest
+
+    one, same, other = (tmp_path / name for name in ("one", "same", "other"))
+    for path, content in ((one, b"1"), (same, b"1"), (other, b"2")):
+        path.write_bytes(content)
+    assert key("calibrated", one) == key("calibrated", same)
+    digests = [key("rtn"), key("hqq"), key("calibrated", one), key("calibrated", other)]
+    assert len(set(digests)) == 4
+
+
+def test_the_native_core_is_in_the_key_only_where_its_arithmetic_decides(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(
+        fingerprint, "builder_digest", lambda native: asked.append(native) or "0" * 64
+    )
+    for method in ("rtn", "hqq"):
+        recipe = {"precision": {"blocks": {"method": method}}}
+        fingerprint.build_key(recipe, "ort", {})
+    assert asked == [False, True]
+    assert builder_digest(native=True) != builder_digest(native=False)
 
 
 @pytest.mark.parametrize(

@@ -18,16 +18,36 @@ from omnilive_export.graphs.dialect import (
     KvArena,
     PloraRows,
 )
+from omnilive_export.graphs.layer_formats import LayerFormats
 from omnilive_export.graphs.ort_arena import OrtArena
-from omnilive_export.graphs.ort_linear import ort_matmul
-from omnilive_export.precision import LinearFormat
+from omnilive_export.graphs.ort_dynamic import dynamic_matmul
+from omnilive_export.graphs.ort_linear import block_matmul, float_matmul
+from omnilive_export.precision import FP32, INT8_DYNAMIC, LinearFormat
+from omnilive_export.quantizing.quantizer import BlockQuantizer
 from omnilive_export.reading.row_source import RowSource, read_all
 from omnilive_export.specs import DecoderSpec
 from omnilive_export.weights import LinearWeights, NormWeights
 
 
 class OrtGraph(DialectGraph):
-    """A graph for ONNX Runtime."""
+    """A graph for ONNX Runtime.
+
+    Args:
+        name: of the engine.
+        quantizer: of its weights; by default one that only rounds to nearest or needs no
+            statistics, and keeps nothing.
+        formats: of single layers.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        quantizer: BlockQuantizer | None = None,
+        formats: LayerFormats | None = None,
+    ) -> None:
+        super().__init__(name)
+        self._quantizer = quantizer or BlockQuantizer()
+        self._formats = formats or LayerFormats()
 
     def pixels(self, name: str, shape: Sequence[int | str]) -> str:
         """See ``DialectGraph.pixels``: bytes are moved as they are."""
@@ -88,7 +108,14 @@ class OrtGraph(DialectGraph):
         self, x: str, weight: RowSource, fmt: LinearFormat, name: str, *, out: str | None = None
     ) -> str:
         """See ``DialectGraph.matmul``."""
-        return ort_matmul(self, x, weight, fmt, name, out or f"{name}.out")
+        out = out or f"{name}.out"
+        own = self._formats.of(self._name, name, fmt)
+        if own.kind == FP32:
+            return float_matmul(self, x, weight, name, out)
+        if own.kind == INT8_DYNAMIC:
+            return dynamic_matmul(self, x, weight, own.largest_code, name, out)
+        quantized = self._quantizer.plan(weight, own, f"{self._name}/{name}")
+        return block_matmul(self, x, quantized, own, name, out)
 
     def add_to_rows(self, y: str, rows: PloraRows, update: str, out: str) -> str:
         """See ``DialectGraph.add_to_rows``."""

@@ -22,6 +22,7 @@ from omnilive_export.graphs.dialect import (
     KvArena,
     PloraRows,
 )
+from omnilive_export.graphs.layer_formats import LayerFormats
 from omnilive_export.graphs.tensorrt_arena import TensorrtArena
 from omnilive_export.graphs.tensorrt_linear import weight_value
 from omnilive_export.precision import LinearFormat
@@ -36,10 +37,13 @@ class TensorrtGraph(DialectGraph):
     Args:
         name: of the engine.
         compute: ``float16`` or ``float32``.
+        formats: of single layers.
     """
 
-    def __init__(self, name: str, compute: str) -> None:
+    def __init__(self, name: str, compute: str, formats: LayerFormats | None = None) -> None:
         super().__init__(name)
+        self._engine = name
+        self._formats = formats or LayerFormats()
         self._casts = Casts(self, compute)
 
     def pixels(self, name: str, shape: Sequence[int | str]) -> str:
@@ -131,7 +135,8 @@ class TensorrtGraph(DialectGraph):
         self, x: str, weight: RowSource, fmt: LinearFormat, name: str, *, out: str | None = None
     ) -> str:
         """See ``DialectGraph.matmul``."""
-        values = weight_value(self, weight, fmt, name, self._casts.compute)
+        own = self._formats.of(self._engine, name, fmt)
+        values = weight_value(self, weight, own, name, self._casts.compute)
         out = out or f"{name}.out"
         inputs = [self._casts.narrow(x), values]
         if self._casts.compute == "float32":

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 
 from omnilive.errors import ConfigError
 from omnilive_export.graphs.dialect import DialectGraph, NewGraph
+from omnilive_export.graphs.layer_formats import LayerFormats
 from omnilive_export.graphs.tensorrt_int4 import BLOCK_SIZES
 from omnilive_export.graphs.tensorrt_ops import TensorrtGraph
 from omnilive_export.planned import PackPlan
-from omnilive_export.precision import FP32, INT4, PackPrecision
+from omnilive_export.precision import FP32, INT4, RTN, PackPrecision
 
 FLOAT32_ENGINES = ("aud_lm",)
 """Engines whose activations leave float16's range: this model family is known for it."""
@@ -23,12 +24,17 @@ _KINDS = {"float32": FP32, "float16": "fp16"}
 
 def compute_type(engine: str, precision: PackPrecision) -> str:
     """The type an engine multiplies matrices in: ``float32`` or ``float16``."""
-    wide = precision.name == FP32 or engine in FLOAT32_ENGINES
+    group = precision.blocks if engine.endswith("lm") else precision.encoder
+    wide = group.kind == FP32 or engine in FLOAT32_ENGINES
     return "float32" if wide else "float16"
 
 
-def tensorrt_dialect(precision: PackPrecision) -> NewGraph:
+def tensorrt_dialect(precision: PackPrecision, formats: LayerFormats | None = None) -> NewGraph:
     """Makes the graphs of a pack's engines.
+
+    Args:
+        precision: of the pack.
+        formats: of single layers.
 
     Raises:
         ConfigError: TensorRT has no such weights.
@@ -36,7 +42,7 @@ def tensorrt_dialect(precision: PackPrecision) -> NewGraph:
     check_precision(precision)
 
     def new_graph(engine: str) -> DialectGraph:
-        return TensorrtGraph(engine, compute_type(engine, precision))
+        return TensorrtGraph(engine, compute_type(engine, precision), formats)
 
     return new_graph
 
@@ -55,11 +61,18 @@ def check_precision(precision: PackPrecision) -> None:
     """Refuse weights that TensorRT does not take.
 
     Raises:
-        ConfigError: int4 with zero points, or with blocks of another size than 64 or 128.
+        ConfigError: int4 with zero points, with blocks of another size than 64 or 128, or not
+            rounded to nearest.
     """
     for fmt in (precision.blocks, precision.head, precision.plora, precision.encoder):
         if fmt.kind != INT4:
             continue
+        if fmt.method != RTN:
+            raise ConfigError(
+                f"graphs of TensorRT are only rounded to nearest, not by {fmt.method}",
+                where="--backend tensorrt",
+                mend="Leave --quantizer out.",
+            )
         if not fmt.symmetric:
             raise ConfigError(
                 "TensorRT's int4 has no zero points",

@@ -21,7 +21,7 @@ FP32_RELATIVE_ERROR = 1e-4
 # Least cosine of an output with the reference's, by the coarsest of an engine's weights. On seeded
 # random miniatures (blocks of 32 and 128) the worst output had 0.9985 in int8 and 0.873 in int4:
 # random weights have no directions that matter more than others, so trained ones come closer.
-LEAST_COSINE = {"int8": 0.99, "int4": 0.8}
+LEAST_COSINE = {"int8": 0.99, "int8-dynamic": 0.99, "int4": 0.8}
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,7 @@ def top1_agreement(actual: F32, expected: F32) -> float:
 def tolerance(precision: Mapping[str, str]) -> dict[str, float]:
     """The tolerance of an engine by its manifest's precision per tensor group."""
     kinds = set(precision.values())
-    for kind in ("int4", "int8"):
+    for kind in ("int4", "int8-dynamic", "int8"):
         if kind in kinds:
             return {"cosine": LEAST_COSINE[kind]}
     return {"relative_error": FP32_RELATIVE_ERROR}

@@ -13,6 +13,7 @@
 #include "arrays.hpp"
 #include "kernel_bindings.hpp"
 #include "pcm_ring.hpp"
+#include "quantize_bindings.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -47,6 +48,7 @@ nb::ndarray<nb::numpy, float> ring_read(const omnilive::PcmRing& ring, std::int6
 
 // Signatures and docstrings are in runtime/omnilive/_native.pyi.
 NB_MODULE(_native, module) {
+  omnilive::bind_quantize(module);
   nb::class_<omnilive::PcmRing>(module, "PcmRing")
       .def(
           "__init__",

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from omnilive.config import RuntimeConfig, load_config
+from omnilive.engine.accuracy import inaccuracies
 from omnilive.engine.manifest_file import read_manifest
 from omnilive.errors import ConfigError, FitError
 from omnilive.limits import check_range
@@ -49,7 +50,11 @@ def plan(
     manifest = read_manifest(Path(pack_path))
     verdict = judge(manifest, config, frame_size=frame_size)
     verdict = with_forecast(verdict, manifest, config, frame_size=frame_size)
-    print(json.dumps(as_data(verdict), indent=1) if as_json else as_text(verdict))
+    missed = list(inaccuracies(manifest.engines))
+    if as_json:
+        print(json.dumps({**as_data(verdict), "inaccuracies": missed}, indent=1))
+    else:
+        print("\n".join([as_text(verdict), *missed]))
     return 0 if verdict.fits else FitError.exit_code
 
 

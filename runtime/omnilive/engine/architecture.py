@@ -23,7 +23,7 @@ from omnilive.engine.tables import ITEM_BYTES, SCALE_BYTES, table_file_bytes
 
 DECODER_NAMES = ("mem_lm", "aud_lm", "vlm_lm")
 SEPARATOR_ROWS = 2
-KV_DTYPES = ("float32", "float16")
+KV_DTYPES = ("float32", "float16", "int8")
 
 
 def faults(manifest: Manifest) -> Iterator[tuple[str, str]]:

@@ -23,6 +23,12 @@ FAMILY = "internlm-xcomposer2d5-ol"
 BUILD = "python export/build_engines.py --checkpoint DIR --out {pack}"
 REBUILD = f"Rebuild it: {BUILD}"
 
+RECIPE = "recipe"
+"""Where ``build`` keeps the contents of the recipe that made the pack, if one did."""
+
+ACCURACY = "accuracy"
+"""Where ``build`` says whether the engines were measured, and on what."""
+
 ENGINE_NAMES = (
     "mem_vit",
     "mem_proj",
@@ -69,7 +75,7 @@ class KvInfo:
 
     def bytes_per_token(self) -> int:
         """Bytes of K and V over all layers for one token."""
-        item = {"float32": 4, "float16": 2}[self.dtype]
+        item = {"float32": 4, "float16": 2, "int8": 1}[self.dtype]
         return 2 * self.layers * self.kv_heads * self.head_dim * item
 
 
@@ -111,6 +117,7 @@ class EngineInfo:
         accuracy: measures against the source (see ``AccuracyRecord`` in engines/README.md), or
             None when not verified.
         size: what its cost follows from; None in packs built before it was recorded.
+        quantizers: how the codes of its int4 groups were chosen, e.g. {"blocks": "hqq"}.
     """
 
     name: str
@@ -125,6 +132,7 @@ class EngineInfo:
     build_seconds: float
     accuracy: Mapping[str, Any] | None = None
     size: EngineSize | None = None
+    quantizers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -217,7 +225,7 @@ class PartialManifest:
         source: sha256 of each checkpoint file read, keyed by its path in the checkpoint.
         trained: False for seeded random weights, whose words are noise.
         build: seconds, peak memory and warnings of the build; ``checkpoint`` and ``arguments``
-            say how to build it again.
+            say how to build it again, ``recipe`` what it was made by.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Settings that need less memory, the least missed first, each planned again to see what it saves.
 
-It proposes and never changes a run. Lower precision of the KV is not among them: the exporter
-offers one.
+It proposes and never changes a run. Lower precision of the KV is not among them: it is a matter of
+the recipe that a pack is built from.
 """
 
 from __future__ import annotations

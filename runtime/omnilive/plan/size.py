@@ -12,7 +12,7 @@ from omnilive.engine.manifest import EngineInfo, EngineSize, Manifest
 SCALE_BITS = 32
 """A float32 scale is shared by the weights of a block."""
 
-WEIGHT_BITS = {"fp32": 32, "fp16": 16, "bf16": 16, "int8": 8, "int4": 4}
+WEIGHT_BITS = {"fp32": 32, "fp16": 16, "bf16": 16, "int8": 8, "int8-dynamic": 8, "int4": 4}
 MLP_RATIO = 4
 """Width of an MLP's middle over that of its stream, in CLIP and Whisper."""
 
