@@ -50,6 +50,6 @@ std::vector<std::uint8_t> resize_nv12(std::span<const std::uint8_t> luma,
 // Throws std::invalid_argument when `pixels` has another size than `size`.
 std::vector<float> normalized_planes(std::span<const std::uint8_t> pixels, Extent size,
                                      const std::array<float, 3>& mean,
-                                     const std::array<float, 3>& deviation);
+                                     const std::array<float, 3>& deviation, Isa isa = best_isa());
 
 }  // namespace omnilive

@@ -201,6 +201,38 @@ void transpose(const std::uint8_t* in, std::size_t in_stride, std::size_t rows, 
        out_stride);
 }
 
+// The bytes of one channel of eight pixels. The pixels lie in 24 bytes, which two loads of 16
+// cover; the table says where channel 0 is in each, and the others are one and two bytes further.
+inline __m128i channel_of_8(const std::uint8_t* rgb, char channel) {
+  // Bytes that the other load gives; a negative index gives 0, also after adding the channel.
+  constexpr char no = -128;
+  const __m128i shift = _mm_set1_epi8(channel);
+  const __m128i in_first = _mm_add_epi8(
+      _mm_setr_epi8(0, 3, 6, 9, 12, no, no, no, no, no, no, no, no, no, no, no), shift);
+  const __m128i in_second = _mm_add_epi8(
+      _mm_setr_epi8(no, no, no, no, no, 7, 10, 13, no, no, no, no, no, no, no, no), shift);
+  const __m128i first = _mm_loadu_si128(reinterpret_cast<const __m128i*>(rgb));
+  const __m128i second = _mm_loadu_si128(reinterpret_cast<const __m128i*>(rgb + 8));
+  return _mm_or_si128(_mm_shuffle_epi8(first, in_first), _mm_shuffle_epi8(second, in_second));
+}
+
+void planes(const std::uint8_t* rgb, std::size_t count, const float* scale, const float* offset,
+            float* out) {
+  const std::size_t whole = count - count % 8;
+  for (std::size_t channel = 0; channel < 3; ++channel, out += count) {
+    const __m256 by = _mm256_set1_ps(scale[channel]);
+    const __m256 from = _mm256_set1_ps(offset[channel]);
+    for (std::size_t i = 0; i < whole; i += 8) {
+      const __m128i bytes = channel_of_8(rgb + 3 * i, static_cast<char>(channel));
+      const __m256 values = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
+      _mm256_storeu_ps(out + i, _mm256_add_ps(_mm256_mul_ps(values, by), from));
+    }
+    for (std::size_t i = whole; i < count; ++i) {
+      out[i] = static_cast<float>(rgb[3 * i + channel]) * scale[channel] + offset[channel];
+    }
+  }
+}
+
 bool block_maxima(const float* values, std::size_t count, float* maxima) {
   // x - x is 0 for a finite x and NaN for any other.
   __m256 odd = _mm256_setzero_ps();
@@ -225,7 +257,7 @@ bool block_maxima(const float* values, std::size_t count, float* maxima) {
 
 }  // namespace
 
-const Primitives kAvx2Primitives = {products_f32, products_f16, sum_words,
-                                    blend,        transpose,    block_maxima};
+const Primitives kAvx2Primitives = {products_f32, products_f16, sum_words,   blend,
+                                    transpose,    planes,       block_maxima};
 
 }  // namespace omnilive

@@ -161,6 +161,11 @@ void transpose(const std::uint8_t* in, std::size_t in_stride, std::size_t rows, 
   kAvx2Primitives.transpose(in, in_stride, rows, columns, out, out_stride);
 }
 
+void planes(const std::uint8_t* rgb, std::size_t count, const float* scale, const float* offset,
+            float* out) {
+  kAvx2Primitives.planes(rgb, count, scale, offset, out);  // bound by stores, too
+}
+
 bool block_maxima(const float* values, std::size_t count, float* maxima) {
   // x - x is 0 for a finite x and NaN for any other.
   __mmask16 odd = 0;
@@ -180,7 +185,7 @@ bool block_maxima(const float* values, std::size_t count, float* maxima) {
 
 }  // namespace
 
-const Primitives kAvx512Primitives = {products_f32, products_f16, sum_words,
-                                      blend,        transpose,    block_maxima};
+const Primitives kAvx512Primitives = {products_f32, products_f16, sum_words,   blend,
+                                      transpose,    planes,       block_maxima};
 
 }  // namespace omnilive
