@@ -113,28 +113,35 @@ inline __m256i load_bytes(const std::uint8_t* at) {
   return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
 }
 
+// Adds two rows by their weights, the first one's in the low half of each 32 bits of `weights`.
+inline void add_pair(__m256i* sums, __m256i first, __m256i second, __m256i weights) {
+  const __m256i zero = _mm256_setzero_si256();
+  const __m256i low = _mm256_unpacklo_epi8(first, second);
+  const __m256i high = _mm256_unpackhi_epi8(first, second);
+  const __m256i quarters[4] = {_mm256_unpacklo_epi8(low, zero), _mm256_unpackhi_epi8(low, zero),
+                               _mm256_unpacklo_epi8(high, zero), _mm256_unpackhi_epi8(high, zero)};
+  for (int q = 0; q < 4; ++q) {
+    sums[q] = _mm256_add_epi32(sums[q], _mm256_madd_epi16(quarters[q], weights));
+  }
+}
+
 // Bytes [0, 32) of the rows: two taps at a time, since VPMADDWD adds neighbouring products.
 inline __m256i blend_32(const std::uint8_t* rows, std::size_t stride, const std::int16_t* weights,
                         std::size_t count, int shift) {
-  const __m256i zero = _mm256_setzero_si256();
   __m256i sums[4];
   for (__m256i& sum : sums) {
     sum = _mm256_set1_epi32(1 << (shift - 1));
   }
-  for (std::size_t i = 0; i < count; i += 2) {
-    const bool pair = i + 1 < count;
-    const __m256i first = load_bytes(rows + i * stride);
-    const __m256i second = pair ? load_bytes(rows + (i + 1) * stride) : zero;
-    const __m256i weight = _mm256_unpacklo_epi16(_mm256_set1_epi16(weights[i]),
-                                                 _mm256_set1_epi16(pair ? weights[i + 1] : 0));
-    const __m256i low = _mm256_unpacklo_epi8(first, second);
-    const __m256i high = _mm256_unpackhi_epi8(first, second);
-    const __m256i quarters[4] = {_mm256_unpacklo_epi8(low, zero), _mm256_unpackhi_epi8(low, zero),
-                                 _mm256_unpacklo_epi8(high, zero),
-                                 _mm256_unpackhi_epi8(high, zero)};
-    for (int q = 0; q < 4; ++q) {
-      sums[q] = _mm256_add_epi32(sums[q], _mm256_madd_epi16(quarters[q], weight));
-    }
+  std::size_t i = 0;
+  for (; i + 2 <= count; i += 2) {
+    std::int32_t pair = 0;  // read as one: a broadcast from memory takes no shuffle
+    std::memcpy(&pair, weights + i, sizeof(pair));
+    add_pair(sums, load_bytes(rows + i * stride), load_bytes(rows + (i + 1) * stride),
+             _mm256_set1_epi32(pair));
+  }
+  if (i < count) {
+    add_pair(sums, load_bytes(rows + i * stride), _mm256_setzero_si256(),
+             _mm256_set1_epi32(static_cast<std::uint16_t>(weights[i])));
   }
   const __m128i bits = _mm_cvtsi32_si128(shift);
   for (__m256i& sum : sums) {
