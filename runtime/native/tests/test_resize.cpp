@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <random>
 #include <stdexcept>
 #include <vector>
@@ -58,6 +59,29 @@ void a_flat_picture_stays_flat() {
   }
 }
 
+void the_weights_of_a_position_add_up_to_one() {
+  for (const omnilive::Filter filter : {omnilive::Filter::kBicubic, omnilive::Filter::kBilinear}) {
+    for (const std::size_t in : {1U, 2U, 7U, 100U, 5000U}) {
+      for (const std::size_t out : {1U, 3U, 99U}) {
+        const omnilive::Taps taps = make_taps(filter, in, out, {0.0, static_cast<double>(in)});
+        for (std::size_t o = 0; o < out; ++o) {
+          const auto [first, count] = taps.windows[o];
+          check(count > 0 && first + count <= in, "the window lies in the source");
+          std::int64_t sum = 0;
+          std::int64_t magnitude = 0;
+          for (std::size_t i = 0; i < count; ++i) {
+            sum += taps.at(o)[i];
+            magnitude += std::abs(taps.at(o)[i]);
+          }
+          check(sum == std::int64_t{1} << taps.shift, "sum");
+          check(255 * magnitude < (std::int64_t{1} << 31) - (std::int64_t{1} << taps.shift),
+                "the sums of a blend fit");
+        }
+      }
+    }
+  }
+}
+
 void a_mirrored_picture_gives_a_mirrored_result() {
   const Extent in{20, 41};
   for (const Extent out : {Extent{8, 16}, Extent{33, 64}}) {
@@ -106,6 +130,8 @@ int main() {
   return omnilive::test::run_all({
       {"the same size is the same picture", same_size_is_the_same_picture},
       {"a flat picture stays flat", a_flat_picture_stays_flat},
+      {"the weights of a position add up to one, and no sum overflows",
+       the_weights_of_a_position_add_up_to_one},
       {"a mirrored picture gives a mirrored result", a_mirrored_picture_gives_a_mirrored_result},
       {"a reduction averages instead of skipping", a_reduction_averages_instead_of_skipping},
       {"overshoot is clipped", overshoot_is_clipped},
