@@ -5,12 +5,14 @@
 #include <cstdlib>
 #include <random>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "check.hpp"
 #include "resize.hpp"
 
 using omnilive::Extent;
+using omnilive::resize_nv12;
 using omnilive::resize_rgb;
 using omnilive::test::check;
 using omnilive::test::check_throws;
@@ -115,6 +117,38 @@ void overshoot_is_clipped() {
   check(result.front() == 0 && result.back() == 255, "ends");
 }
 
+void every_instruction_set_gives_the_same_picture() {
+  const Extent in{61, 83};
+  const Pixels rgb = noise(in);
+  const Pixels luma(rgb.begin(), rgb.begin() + 61 * 83);
+  const Pixels chroma(rgb.begin(), rgb.begin() + 31 * 42 * 2);
+  const omnilive::YuvFormat format{omnilive::YuvMatrix::kBt709, false};
+  const auto filter = omnilive::Filter::kBilinear;
+  for (const Extent out : {Extent{20, 30}, Extent{100, 31}, Extent{1, 200}}) {
+    const Pixels resized = resize_rgb(rgb, in, out, filter, omnilive::Isa::kPortable);
+    const Pixels converted =
+        resize_nv12(luma, chroma, in, out, format, filter, omnilive::Isa::kPortable);
+    for (const omnilive::Isa isa : omnilive::usable_isas()) {
+      check(resize_rgb(rgb, in, out, filter, isa) == resized, "RGB");
+      check(resize_nv12(luma, chroma, in, out, format, filter, isa) == converted, "NV12");
+    }
+  }
+}
+
+void neutral_chroma_is_grey_from_black_to_white() {
+  const Extent in{4, 6};
+  const Pixels chroma(2 * 3 * 2, 128);
+  for (const auto& [luma, grey] : {std::pair{16, 0}, std::pair{235, 255}, std::pair{126, 128}}) {
+    const Pixels plane(4 * 6, static_cast<std::uint8_t>(luma));
+    for (const auto matrix : {omnilive::YuvMatrix::kBt601, omnilive::YuvMatrix::kBt709}) {
+      for (const std::uint8_t value :
+           resize_nv12(plane, chroma, in, {3, 3}, omnilive::YuvFormat{matrix, false})) {
+        check(value == grey, "grey");
+      }
+    }
+  }
+}
+
 void what_is_no_picture_is_refused() {
   const Pixels pixel(3);
   check_throws<std::invalid_argument>([&] { resize_rgb(pixel, {1, 1}, {0, 1}); }, "height 0");
@@ -135,6 +169,9 @@ int main() {
       {"a mirrored picture gives a mirrored result", a_mirrored_picture_gives_a_mirrored_result},
       {"a reduction averages instead of skipping", a_reduction_averages_instead_of_skipping},
       {"overshoot is clipped", overshoot_is_clipped},
+      {"every instruction set gives the same picture",
+       every_instruction_set_gives_the_same_picture},
+      {"neutral chroma is grey from black to white", neutral_chroma_is_grey_from_black_to_white},
       {"what is no picture is refused", what_is_no_picture_is_refused},
   });
 }
