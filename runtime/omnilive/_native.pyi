@@ -90,7 +90,7 @@ def resize_rgb(
 ) -> npt.NDArray[np.uint8]:
     """Squash or stretch a picture [h, w, 3] to [out_h, out_w, 3], antialiased.
 
-    Cubic convolution (a = -0.5) or a triangle, whose support widens with the reduction: within 1
+    Cubic convolution (a = -0.5) or a triangle, whose support widens with the reduction: within 2
     of what Pillow's BICUBIC and BILINEAR give for the columns and then for the rows.
 
     Raises:
