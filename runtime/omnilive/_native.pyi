@@ -125,7 +125,11 @@ def resize_nv12(
     """
 
 def normalized_planes(
-    rgb: npt.NDArray[np.uint8], mean: Sequence[float], deviation: Sequence[float]
+    rgb: npt.NDArray[np.uint8],
+    mean: Sequence[float],
+    deviation: Sequence[float],
+    *,
+    isa: str | None = None,
 ) -> npt.NDArray[np.float32]:
     """A picture [h, w, 3] as float32 [3, h, w]: (value / 255 - mean) / deviation per channel.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from omnilive._native import instruction_sets
 from omnilive.cli import doctor, main
 from omnilive.engine.backends import BackendState
 from omnilive.errors import SetupError
@@ -22,6 +23,8 @@ def test_a_pipe_gets_one_whole_line_for_each_finding(capsys: pytest.CaptureFixtu
     topics = [line[8:26].strip() for line in lines]
     for topic in ("omnilive", "memory", "native core", "backend ort", "voice", "codecs"):
         assert topic in topics
+    core = lines[topics.index("native core")]
+    assert f"kernels for {instruction_sets()[0]}" in core
 
 
 def test_a_pack_that_is_none_is_named_with_what_to_do(

@@ -214,3 +214,5 @@ def test_normalized_planes_are_those_of_numpy(height: int, width: int, seed: int
     expected = ((rgb / 255 - mean) / deviation).transpose(2, 0, 1)
     assert planes.dtype == np.float32
     np.testing.assert_allclose(planes, expected, atol=1e-6)
+    for isa in instruction_sets():
+        np.testing.assert_array_equal(normalized_planes(rgb, mean, deviation, isa=isa), planes)

@@ -141,13 +141,14 @@ Pixels resize_planes(const Input<std::uint8_t, 2>& luma, const Input<std::uint8_
 
 nb::ndarray<nb::numpy, float> normalize(const Input<std::uint8_t, 3>& rgb,
                                         const std::array<float, 3>& mean,
-                                        const std::array<float, 3>& deviation) {
+                                        const std::array<float, 3>& deviation, const IsaName& isa) {
   check_last_axis(rgb.shape(2), 3, "rgb");
   const Extent size{rgb.shape(0), rgb.shape(1)};
+  const Isa used = isa_from(isa);
   std::vector<float> planes;
   {
     const nb::gil_scoped_release released;
-    planes = normalized_planes(Dense<std::uint8_t, 3>(rgb).values(), size, mean, deviation);
+    planes = normalized_planes(Dense<std::uint8_t, 3>(rgb).values(), size, mean, deviation, used);
   }
   return to_numpy(std::move(planes), {std::size_t{3}, size.height, size.width});
 }
@@ -188,7 +189,8 @@ void bind_kernels(nb::module_& module) {
   module.def("resize_nv12", &resize_planes, nb::arg("luma").noconvert(),
              nb::arg("chroma").noconvert(), "out_h"_a, "out_w"_a, nb::kw_only(), "matrix"_a,
              "full_range"_a, "filter"_a = "bicubic", "isa"_a = nb::none());
-  module.def("normalized_planes", &normalize, nb::arg("rgb").noconvert(), "mean"_a, "deviation"_a);
+  module.def("normalized_planes", &normalize, nb::arg("rgb").noconvert(), "mean"_a, "deviation"_a,
+             nb::kw_only(), "isa"_a = nb::none());
   module.def("sample", &draw_token, nb::arg("logits").noconvert(), "history"_a, nb::kw_only(),
              "temperature"_a, "top_k"_a, "top_p"_a, "repetition_penalty"_a, "seed"_a,
              "generation"_a, "step"_a, "isa"_a = nb::none());

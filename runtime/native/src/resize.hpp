@@ -21,7 +21,7 @@ struct Extent {
 // Squashes or stretches row-major RGB [in.height, in.width, 3] to `out`, each axis on its own, by
 // the filter whose support widens with the reduction (so that a reduction averages instead of
 // skipping). It is what Pillow's filter of that name gives for the columns and then for the rows,
-// but for weights of 16 bits: within 1 of it. Pillow may take the other order, which differs where
+// but for weights of 16 bits: within 2 of it. Pillow may take the other order, which differs where
 // a pass overshoots 0..255. The same bytes by every instruction set.
 // Throws std::invalid_argument when a side is 0 or over 65,536 pixels, or when `pixels` has another
 // size than `in`.
@@ -50,6 +50,6 @@ std::vector<std::uint8_t> resize_nv12(std::span<const std::uint8_t> luma,
 // Throws std::invalid_argument when `pixels` has another size than `size`.
 std::vector<float> normalized_planes(std::span<const std::uint8_t> pixels, Extent size,
                                      const std::array<float, 3>& mean,
-                                     const std::array<float, 3>& deviation);
+                                     const std::array<float, 3>& deviation, Isa isa = best_isa());
 
 }  // namespace omnilive

@@ -154,6 +154,22 @@ void transposes_are_transposes() {
   }
 }
 
+void planes_are_the_same() {
+  std::mt19937 random(6);
+  const std::vector<float> scale = {0.01F, 0.02F, -0.5F};
+  const std::vector<float> offset = {-1.5F, 0.25F, 3.0F};
+  for (std::size_t count = 0; count < 70; ++count) {
+    const std::vector<std::uint8_t> rgb = bytes(random, 3 * count);
+    std::vector<float> expected(3 * count);
+    std::vector<float> found(3 * count);
+    portable().planes(rgb.data(), count, scale.data(), offset.data(), expected.data());
+    with_each([&](const Primitives& simd, const std::string& name) {
+      simd.planes(rgb.data(), count, scale.data(), offset.data(), found.data());
+      check(found == expected, name + ", " + std::to_string(count) + " pixels");
+    });
+  }
+}
+
 void maxima_are_the_same() {
   std::mt19937 random(5);
   std::normal_distribution<float> normal;
@@ -204,6 +220,7 @@ int main() {
       {"sums of words are the portable ones", sums_of_words_are_the_same},
       {"blends have the portable bytes", blends_are_the_same},
       {"transposes are transposes", transposes_are_transposes},
+      {"planes are the portable ones", planes_are_the_same},
       {"block maxima are the portable ones", maxima_are_the_same},
   });
 }

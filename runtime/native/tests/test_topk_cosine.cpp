@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <numeric>
 #include <random>
 #include <span>
 #include <stdexcept>
@@ -117,11 +118,14 @@ void threads_and_instruction_sets_change_no_bit() {
   const std::span<const std::uint64_t> words(reinterpret_cast<const std::uint64_t*>(halves.data()),
                                              halves.size() / 4);
   const Ranking expected = topk_cosine(query, rows, 50, 1, Isa::kPortable);
-  const std::uint64_t sum = omnilive::sum_words(words, 1, Isa::kPortable);
+  const std::uint64_t sum = std::accumulate(words.begin(), words.end(), std::uint64_t{0});
   for (const Isa isa : omnilive::usable_isas()) {
     for (const std::size_t threads : {1U, 2U, 5U}) {
       const Ranking found = topk_cosine(query, rows, 50, threads, isa);
       check(found.indices == expected.indices && found.scores == expected.scores, "ranking");
+      const Ranking all = topk_cosine(query, rows, kCount, threads, isa);
+      check(std::ranges::none_of(all.scores, [](float score) { return score == 0.0F; }),
+            "a row was not read");
       check(omnilive::sum_words(words, threads, isa) == sum, "sum");
     }
   }

@@ -168,11 +168,11 @@ def _libraries() -> list[Finding]:
 
 def _native() -> list[Finding]:
     try:
-        importlib.import_module("omnilive._native")
+        native = importlib.import_module("omnilive._native")
     except ImportError as e:
         mend = "Reinstall with a C++ compiler at hand: pip install --force-reinstall omnilive-edge"
         return [Finding("missing", "native core", str(e), mend)]
-    return [Finding("ok", "native core", "omnilive._native loads")]
+    return [Finding("ok", "native core", f"loads; kernels for {native.instruction_sets()[0]}")]
 
 
 def _backends() -> list[Finding]:

@@ -11,12 +11,12 @@ import os
 import re
 import threading
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from omnilive import _native
 from omnilive.errors import OutputError
 from omnilive.memory.clip import Keyframe
 from omnilive.memory.config import KeyframeConfig
@@ -147,10 +147,8 @@ class KeyframeStore:
         """The JPEG, and its width and height."""
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
             raise ValueError(f"a frame is uint8 [h, w, 3], not {rgb.dtype} {rgb.shape}")
-        image: Any = Image.fromarray(np.ascontiguousarray(rgb))
-        size = scaled_size(image.width, image.height, self._config.max_side)
-        if size != image.size:
-            image = image.resize(size, Image.Resampling.BICUBIC)
+        width, height = scaled_size(rgb.shape[1], rgb.shape[0], self._config.max_side)
+        image = Image.fromarray(_native.resize_rgb(rgb, height, width))
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=self._config.quality)
         return buffer.getvalue(), image.width, image.height

@@ -113,28 +113,35 @@ inline __m256i load_bytes(const std::uint8_t* at) {
   return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
 }
 
+// Adds two rows by their weights, the first one's in the low half of each 32 bits of `weights`.
+inline void add_pair(__m256i* sums, __m256i first, __m256i second, __m256i weights) {
+  const __m256i zero = _mm256_setzero_si256();
+  const __m256i low = _mm256_unpacklo_epi8(first, second);
+  const __m256i high = _mm256_unpackhi_epi8(first, second);
+  const __m256i quarters[4] = {_mm256_unpacklo_epi8(low, zero), _mm256_unpackhi_epi8(low, zero),
+                               _mm256_unpacklo_epi8(high, zero), _mm256_unpackhi_epi8(high, zero)};
+  for (int q = 0; q < 4; ++q) {
+    sums[q] = _mm256_add_epi32(sums[q], _mm256_madd_epi16(quarters[q], weights));
+  }
+}
+
 // Bytes [0, 32) of the rows: two taps at a time, since VPMADDWD adds neighbouring products.
 inline __m256i blend_32(const std::uint8_t* rows, std::size_t stride, const std::int16_t* weights,
                         std::size_t count, int shift) {
-  const __m256i zero = _mm256_setzero_si256();
   __m256i sums[4];
   for (__m256i& sum : sums) {
     sum = _mm256_set1_epi32(1 << (shift - 1));
   }
-  for (std::size_t i = 0; i < count; i += 2) {
-    const bool pair = i + 1 < count;
-    const __m256i first = load_bytes(rows + i * stride);
-    const __m256i second = pair ? load_bytes(rows + (i + 1) * stride) : zero;
-    const __m256i weight = _mm256_unpacklo_epi16(_mm256_set1_epi16(weights[i]),
-                                                 _mm256_set1_epi16(pair ? weights[i + 1] : 0));
-    const __m256i low = _mm256_unpacklo_epi8(first, second);
-    const __m256i high = _mm256_unpackhi_epi8(first, second);
-    const __m256i quarters[4] = {_mm256_unpacklo_epi8(low, zero), _mm256_unpackhi_epi8(low, zero),
-                                 _mm256_unpacklo_epi8(high, zero),
-                                 _mm256_unpackhi_epi8(high, zero)};
-    for (int q = 0; q < 4; ++q) {
-      sums[q] = _mm256_add_epi32(sums[q], _mm256_madd_epi16(quarters[q], weight));
-    }
+  std::size_t i = 0;
+  for (; i + 2 <= count; i += 2) {
+    std::int32_t pair = 0;  // read as one: a broadcast from memory takes no shuffle
+    std::memcpy(&pair, weights + i, sizeof(pair));
+    add_pair(sums, load_bytes(rows + i * stride), load_bytes(rows + (i + 1) * stride),
+             _mm256_set1_epi32(pair));
+  }
+  if (i < count) {
+    add_pair(sums, load_bytes(rows + i * stride), _mm256_setzero_si256(),
+             _mm256_set1_epi32(static_cast<std::uint16_t>(weights[i])));
   }
   const __m128i bits = _mm_cvtsi32_si128(shift);
   for (__m256i& sum : sums) {
@@ -201,6 +208,38 @@ void transpose(const std::uint8_t* in, std::size_t in_stride, std::size_t rows, 
        out_stride);
 }
 
+// The bytes of one channel of eight pixels. The pixels lie in 24 bytes, which two loads of 16
+// cover; the table says where channel 0 is in each, and the others are one and two bytes further.
+inline __m128i channel_of_8(const std::uint8_t* rgb, char channel) {
+  // Bytes that the other load gives; a negative index gives 0, also after adding the channel.
+  constexpr char no = -128;
+  const __m128i shift = _mm_set1_epi8(channel);
+  const __m128i in_first = _mm_add_epi8(
+      _mm_setr_epi8(0, 3, 6, 9, 12, no, no, no, no, no, no, no, no, no, no, no), shift);
+  const __m128i in_second = _mm_add_epi8(
+      _mm_setr_epi8(no, no, no, no, no, 7, 10, 13, no, no, no, no, no, no, no, no), shift);
+  const __m128i first = _mm_loadu_si128(reinterpret_cast<const __m128i*>(rgb));
+  const __m128i second = _mm_loadu_si128(reinterpret_cast<const __m128i*>(rgb + 8));
+  return _mm_or_si128(_mm_shuffle_epi8(first, in_first), _mm_shuffle_epi8(second, in_second));
+}
+
+void planes(const std::uint8_t* rgb, std::size_t count, const float* scale, const float* offset,
+            float* out) {
+  const std::size_t whole = count - count % 8;
+  for (std::size_t channel = 0; channel < 3; ++channel, out += count) {
+    const __m256 by = _mm256_set1_ps(scale[channel]);
+    const __m256 from = _mm256_set1_ps(offset[channel]);
+    for (std::size_t i = 0; i < whole; i += 8) {
+      const __m128i bytes = channel_of_8(rgb + 3 * i, static_cast<char>(channel));
+      const __m256 values = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
+      _mm256_storeu_ps(out + i, _mm256_add_ps(_mm256_mul_ps(values, by), from));
+    }
+    for (std::size_t i = whole; i < count; ++i) {
+      out[i] = static_cast<float>(rgb[3 * i + channel]) * scale[channel] + offset[channel];
+    }
+  }
+}
+
 bool block_maxima(const float* values, std::size_t count, float* maxima) {
   // x - x is 0 for a finite x and NaN for any other.
   __m256 odd = _mm256_setzero_ps();
@@ -225,7 +264,7 @@ bool block_maxima(const float* values, std::size_t count, float* maxima) {
 
 }  // namespace
 
-const Primitives kAvx2Primitives = {products_f32, products_f16, sum_words,
-                                    blend,        transpose,    block_maxima};
+const Primitives kAvx2Primitives = {products_f32, products_f16, sum_words,   blend,
+                                    transpose,    planes,       block_maxima};
 
 }  // namespace omnilive

@@ -2,6 +2,8 @@
 // include.
 #include <immintrin.h>
 
+#include <cstring>
+
 #include "simd/primitives.hpp"
 
 namespace omnilive {
@@ -115,28 +117,35 @@ std::uint64_t sum_words(const std::uint64_t* words, std::size_t count) {
   return sum;
 }
 
+// Adds two rows by their weights, the first one's in the low half of each 32 bits of `weights`.
+inline void add_pair(__m512i* sums, __m512i first, __m512i second, __m512i weights) {
+  const __m512i zero = _mm512_setzero_si512();
+  const __m512i low = _mm512_unpacklo_epi8(first, second);
+  const __m512i high = _mm512_unpackhi_epi8(first, second);
+  const __m512i quarters[4] = {_mm512_unpacklo_epi8(low, zero), _mm512_unpackhi_epi8(low, zero),
+                               _mm512_unpacklo_epi8(high, zero), _mm512_unpackhi_epi8(high, zero)};
+  for (int q = 0; q < 4; ++q) {
+    sums[q] = _mm512_add_epi32(sums[q], _mm512_madd_epi16(quarters[q], weights));
+  }
+}
+
 // Bytes of a mask of the rows: two taps at a time, since VPMADDWD adds neighbouring products.
 inline __m512i blend_64(const std::uint8_t* rows, std::size_t stride, const std::int16_t* weights,
                         std::size_t count, int shift, __mmask64 mask) {
-  const __m512i zero = _mm512_setzero_si512();
   __m512i sums[4];
   for (__m512i& sum : sums) {
     sum = _mm512_set1_epi32(1 << (shift - 1));
   }
-  for (std::size_t i = 0; i < count; i += 2) {
-    const bool pair = i + 1 < count;
-    const __m512i first = _mm512_maskz_loadu_epi8(mask, rows + i * stride);
-    const __m512i second = pair ? _mm512_maskz_loadu_epi8(mask, rows + (i + 1) * stride) : zero;
-    const __m512i weight = _mm512_unpacklo_epi16(_mm512_set1_epi16(weights[i]),
-                                                 _mm512_set1_epi16(pair ? weights[i + 1] : 0));
-    const __m512i low = _mm512_unpacklo_epi8(first, second);
-    const __m512i high = _mm512_unpackhi_epi8(first, second);
-    const __m512i quarters[4] = {_mm512_unpacklo_epi8(low, zero), _mm512_unpackhi_epi8(low, zero),
-                                 _mm512_unpacklo_epi8(high, zero),
-                                 _mm512_unpackhi_epi8(high, zero)};
-    for (int q = 0; q < 4; ++q) {
-      sums[q] = _mm512_add_epi32(sums[q], _mm512_madd_epi16(quarters[q], weight));
-    }
+  std::size_t i = 0;
+  for (; i + 2 <= count; i += 2) {
+    std::int32_t pair = 0;  // read as one: a broadcast from memory takes no shuffle
+    std::memcpy(&pair, weights + i, sizeof(pair));
+    add_pair(sums, _mm512_maskz_loadu_epi8(mask, rows + i * stride),
+             _mm512_maskz_loadu_epi8(mask, rows + (i + 1) * stride), _mm512_set1_epi32(pair));
+  }
+  if (i < count) {
+    add_pair(sums, _mm512_maskz_loadu_epi8(mask, rows + i * stride), _mm512_setzero_si512(),
+             _mm512_set1_epi32(static_cast<std::uint16_t>(weights[i])));
   }
   const __m128i bits = _mm_cvtsi32_si128(shift);
   for (__m512i& sum : sums) {
@@ -161,6 +170,11 @@ void transpose(const std::uint8_t* in, std::size_t in_stride, std::size_t rows, 
   kAvx2Primitives.transpose(in, in_stride, rows, columns, out, out_stride);
 }
 
+void planes(const std::uint8_t* rgb, std::size_t count, const float* scale, const float* offset,
+            float* out) {
+  kAvx2Primitives.planes(rgb, count, scale, offset, out);  // bound by stores, too
+}
+
 bool block_maxima(const float* values, std::size_t count, float* maxima) {
   // x - x is 0 for a finite x and NaN for any other.
   __mmask16 odd = 0;
@@ -180,7 +194,7 @@ bool block_maxima(const float* values, std::size_t count, float* maxima) {
 
 }  // namespace
 
-const Primitives kAvx512Primitives = {products_f32, products_f16, sum_words,
-                                      blend,        transpose,    block_maxima};
+const Primitives kAvx512Primitives = {products_f32, products_f16, sum_words,   blend,
+                                      transpose,    planes,       block_maxima};
 
 }  // namespace omnilive

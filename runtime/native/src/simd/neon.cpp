@@ -183,6 +183,30 @@ void transpose(const std::uint8_t* in, std::size_t in_stride, std::size_t rows, 
        out_stride);
 }
 
+inline float32x4_t scaled(uint16x4_t values, float scale, float offset) {
+  return vaddq_f32(vmulq_n_f32(vcvtq_f32_u32(vmovl_u16(values)), scale), vdupq_n_f32(offset));
+}
+
+void planes(const std::uint8_t* rgb, std::size_t count, const float* scale, const float* offset,
+            float* out) {
+  const std::size_t whole = count - count % 8;
+  for (std::size_t i = 0; i < whole; i += 8) {
+    const uint8x8x3_t pixels = vld3_u8(rgb + 3 * i);
+    for (std::size_t channel = 0; channel < 3; ++channel) {
+      const uint16x8_t values = vmovl_u8(pixels.val[channel]);
+      float* at = out + channel * count + i;
+      vst1q_f32(at, scaled(vget_low_u16(values), scale[channel], offset[channel]));
+      vst1q_f32(at + 4, scaled(vget_high_u16(values), scale[channel], offset[channel]));
+    }
+  }
+  for (std::size_t channel = 0; channel < 3; ++channel) {
+    for (std::size_t i = whole; i < count; ++i) {
+      out[channel * count + i] =
+          static_cast<float>(rgb[3 * i + channel]) * scale[channel] + offset[channel];
+    }
+  }
+}
+
 bool block_maxima(const float* values, std::size_t count, float* maxima) {
   // x - x is 0 for a finite x and NaN for any other, and a NaN is not equal to itself.
   uint32x4_t finite = vdupq_n_u32(~0U);
@@ -203,7 +227,7 @@ bool block_maxima(const float* values, std::size_t count, float* maxima) {
 
 }  // namespace
 
-const Primitives kNeonPrimitives = {products_f32, products_f16, sum_words,
-                                    blend,        transpose,    block_maxima};
+const Primitives kNeonPrimitives = {products_f32, products_f16, sum_words,   blend,
+                                    transpose,    planes,       block_maxima};
 
 }  // namespace omnilive

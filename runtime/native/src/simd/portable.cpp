@@ -91,6 +91,15 @@ void transpose(const std::uint8_t* in, std::size_t in_stride, std::size_t rows, 
   }
 }
 
+void planes(const std::uint8_t* rgb, std::size_t count, const float* scale, const float* offset,
+            float* out) {
+  for (std::size_t channel = 0; channel < 3; ++channel) {
+    for (std::size_t i = 0; i < count; ++i) {
+      *out++ = static_cast<float>(rgb[3 * i + channel]) * scale[channel] + offset[channel];
+    }
+  }
+}
+
 bool block_maxima(const float* values, std::size_t count, float* maxima) {
   bool finite = true;
   for (std::size_t at = 0; at < count; at += kMaximaBlock) {
@@ -106,7 +115,7 @@ bool block_maxima(const float* values, std::size_t count, float* maxima) {
 
 }  // namespace
 
-const Primitives kPortablePrimitives = {products_f32, products_f16, sum_words,
-                                        blend,        transpose,    block_maxima};
+const Primitives kPortablePrimitives = {products_f32, products_f16, sum_words,   blend,
+                                        transpose,    planes,       block_maxima};
 
 }  // namespace omnilive

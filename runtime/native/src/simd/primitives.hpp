@@ -45,6 +45,9 @@ struct Primitives {
   // Bytes [rows, columns] at `in_stride` to [columns, rows] at `out_stride`.
   void (*transpose)(const std::uint8_t* in, std::size_t in_stride, std::size_t rows,
                     std::size_t columns, std::uint8_t* out, std::size_t out_stride);
+  // out[c * count + i] = rgb[3 * i + c] * scale[c] + offset[c], for i < count and three channels c.
+  void (*planes)(const std::uint8_t* rgb, std::size_t count, const float* scale,
+                 const float* offset, float* out);
   // Writes the largest of each kMaximaBlock values. False, and maxima without meaning, when one of
   // the values is infinite or not a number.
   bool (*block_maxima)(const float* values, std::size_t count, float* maxima);
