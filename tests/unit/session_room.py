@@ -36,6 +36,7 @@ from omnilive.session.answering import Answerer, AnswerParts
 from omnilive.session.config import EvidenceConfig, TurnConfig
 from omnilive.session.conversation import Conversation, ConversationParts
 from omnilive.session.costs import VirtualCostConfig
+from omnilive.session.decoding import Decoding
 from omnilive.session.evidence import EvidenceReader
 from omnilive.session.generations import Generations
 from omnilive.session.interruptions import Interruptions
@@ -115,9 +116,7 @@ class Room:
         )
         answerer = Answerer(
             AnswerParts(
-                reader,
-                prompts,
-                self.speaker,  # type: ignore[arg-type]
+                Decoding(reader, prompts, self.speaker, costs),  # type: ignore[arg-type]
                 self.mouth,
                 self.track,
                 self.endpointer,

@@ -6,8 +6,7 @@ the track but not yet heard.
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,14 +16,13 @@ from omnilive.errors import TooLongError
 from omnilive.eventlog import EventLog
 from omnilive.lanes import Finished, Job, Lane, Lanes, Work
 from omnilive.perception.endpoint import Endpointer
-from omnilive.reasoning.assembly import Prompt
-from omnilive.reasoning.prompt import PromptBuilder
-from omnilive.reasoning.reasoner import Answer, AnswerToken, Reasoner
+from omnilive.reasoning.reasoner import AnswerToken
 from omnilive.session.costs import VirtualCostConfig
-from omnilive.session.evidence import Evidence, EvidenceReader, Question
+from omnilive.session.decoding import Decoding
+from omnilive.session.evidence import Question
 from omnilive.session.outcomes import Outcomes
 from omnilive.session.playout import Played
-from omnilive.session.scene import Change, SceneWatch
+from omnilive.session.scene import SceneWatch
 from omnilive.session.speaking import Speaking
 from omnilive.sources.types import samples_to_us
 from omnilive.speech.config import SentenceConfig
@@ -40,9 +38,7 @@ from omnilive.tasks import Task, TaskQueue
 class AnswerParts:
     """The stages an answer calls, put together by the session."""
 
-    evidence: EvidenceReader
-    prompts: PromptBuilder
-    reasoner: Reasoner
+    decoding: Decoding
     voice: Voice
     track: AnswerTrack
     endpointer: Endpointer
@@ -76,6 +72,7 @@ class Answerer:
         outlet: Outlet | None = None,
     ) -> None:
         self._parts = parts
+        self._decoding = parts.decoding
         self._lanes = lanes
         self._log = log
         self._outcomes = outcomes
@@ -106,10 +103,9 @@ class Answerer:
         self._speaking = speaking
         if self._outlet is not None:
             self._outlet.begin()
-        answer = speaking.answer
         self._tasks.submit(
             Task(
-                self._steps(speaking) if answer is None else self._rest(speaking, answer),
+                self._decoding.steps(speaking),
                 on_step=lambda finished: self._on_step(speaking, finished),
                 generation=speaking.question.generation,
                 feeds=Lane.SPEAK,
@@ -146,79 +142,6 @@ class Answerer:
         speaking.report(played)
         if speaking.spoken_out and speaking.ledger.samples and speaking.is_heard(False):
             self._finish(speaking)
-
-    def _steps(self, speaking: Speaking) -> Generator[Work[Any], None, None]:
-        context_tokens = self._parts.reasoner.prompt_limit
-        try:
-            evidence = yield from self._parts.evidence.read(speaking.question, context_tokens)
-        except TooLongError as error:
-            yield Work(error, 0)
-            return
-        yield Work(evidence.event, 0)
-        prompt = yield from self._prompt(speaking.question, evidence)
-        speaking.answer = self._parts.reasoner.begin(prompt, speaking.question.generation)
-        yield from self._decode(speaking, speaking.answer)
-
-    def _prompt(
-        self, question: Question, evidence: Evidence
-    ) -> Generator[Work[None], None, Prompt]:
-        prompts, costs = self._parts.prompts, self._costs
-        assembly = prompts.begin(
-            question.text,
-            question.language,
-            evidence.long_term,
-            evidence.short_term,
-            evidence.canvas,
-            evidence.budget,
-        )
-        tiles = evidence.budget.tiles
-        while not assembly.step():
-            encoded = min(tiles, prompts.config.tiles_per_step)
-            tiles -= encoded
-            yield Work(None, encoded * costs.tile_us)
-        yield Work(None, tiles * costs.tile_us)
-        return assembly.prompt()
-
-    def _rest(self, speaking: Speaking, answer: Answer) -> Generator[Work[Any], None, None]:
-        """What is still to be said of an answer that was stopped."""
-        answer.rollback(speaking.tokens)
-        yield from self._decode(speaking, answer)
-
-    def _decode(self, speaking: Speaking, answer: Answer) -> Generator[Work[Any], None, None]:
-        yield from self._prefill(answer)
-        while not answer.done:
-            change, speaking.change = speaking.change, None
-            if change is not None:
-                yield from self._refresh(speaking, answer, change)
-            yield Work(answer.step(), self._costs.decode_step_us)
-
-    def _prefill(self, answer: Answer) -> Generator[Work[None], None, None]:
-        chunk = self._parts.reasoner.config.prefill_chunk
-        while answer.prefill_left:
-            tokens = min(chunk, answer.prefill_left)
-            answer.prefill_step()
-            yield Work(None, tokens * self._costs.prefill_token_us)
-
-    def _refresh(
-        self, speaking: Speaking, answer: Answer, change: Change
-    ) -> Generator[Work[Any], None, None]:
-        """Put the newest frame among those the question is answered from, and go on."""
-        question = speaking.question
-        question = replace(question, current=(*question.current, change.scene.keyframe))
-        evidence = yield from self._parts.evidence.read(question, self._parts.reasoner.prompt_limit)
-        prompt = yield from self._prompt(question, evidence)
-        kept = answer.renew(prompt)
-        yield from self._prefill(answer)
-        speaking.question, speaking.scene = question, change.scene
-        refreshed = events.SceneRefreshed(
-            *speaking.ids,
-            speaking.tokens,
-            change.cosine,
-            evidence.event.frames,
-            kept,
-            len(prompt.embeds),
-        )
-        yield Work(refreshed, 0)
 
     def _on_step(self, speaking: Speaking, finished: Finished[Any]) -> None:
         value = finished.value

@@ -33,6 +33,7 @@ from omnilive.reasoning.reasoner import Reasoner
 from omnilive.session.answering import Answerer, AnswerParts
 from omnilive.session.asking import Ask, Asking
 from omnilive.session.conversation import Conversation, ConversationParts
+from omnilive.session.decoding import Decoding
 from omnilive.session.door import Door
 from omnilive.session.evidence import EvidenceReader
 from omnilive.session.feeding import Feeder, Item
@@ -148,11 +149,12 @@ class Session:
             prompts, self._keyframes, config.evidence, config.budget, config.virtual_cost
         )
         outlet = None if on_audio is None else Outlet(on_audio, self._lanes, config.outlet)
+        decoding = Decoding(evidence, prompts, reasoner, config.virtual_cost)
         scenes = None
         if config.turn.refresh:
             scenes = SceneWatch(self._watcher.scene, config.turn.refresh_cosine or cut_cosine)
         answerer = Answerer(
-            AnswerParts(evidence, prompts, reasoner, voice, self._track, endpointer, scenes),
+            AnswerParts(decoding, voice, self._track, endpointer, scenes),
             self._lanes,
             self._log,
             self._outcomes,

@@ -109,7 +109,9 @@ class Speaking:
         """Characters up to the last word heard by ``at_us``, by the client's account if any."""
         reported = self.reported
         played = self.ledger.played_at(at_us) if reported is None else reported.samples
-        return self.ledger.said(played)
+        said = self.ledger.said(played)
+        # The space after a word is no sound, but it may be of the word's token.
+        return said + len(self.text[said:]) - len(self.text[said:].lstrip())
 
     def resumed(self, said: int, generation: int, splitter: SentenceSplitter) -> Speaking:
         """The state of a generation that goes on after the first ``said`` characters."""
