@@ -91,6 +91,25 @@ def test_the_naive_algorithm_does_the_references_work_and_finds_the_same(
     assert [c.frame_pts for c in naive.clips] == [c.frame_pts for c in incremental.clips]
 
 
+@settings(max_examples=100)
+@given(scripts(), configs(), st.lists(st.integers(0, 12), min_size=1, max_size=6), st.data())
+def test_questions_broken_off_after_any_step_change_no_memory(
+    script: Script, config: RuntimeConfig, steps: list[int], data: st.DataObject
+) -> None:
+    frames = st.integers(0, sum(script.scenes) - 1)
+    broken_off = tuple((data.draw(frames, label="frame"), n) for n in steps)
+    interrupted = watch(
+        CountingPack(SMALL), dataclasses.replace(script, broken_off=broken_off), config
+    )
+    undisturbed = watch(CountingPack(SMALL), script, without_reuse(config))
+    assert len(interrupted.recalled) == len(script.asks)
+    assert all(map(same, interrupted.recalled, undisturbed.recalled))
+    assert all(
+        np.array_equal(a.short_term, b.short_term)
+        for a, b in zip(interrupted.clips, undisturbed.clips, strict=True)
+    )
+
+
 def test_a_clip_asked_about_just_before_it_closes_is_compressed_once() -> None:
     config = RuntimeConfig()
     asked = incremental_work(Stream((16,), ((0, 16), (0, 16))), form(config))
