@@ -113,8 +113,10 @@ class Answering:
         self._keyframes = KeyframeStore(folder, config.keyframes)
         self._encoder = FrameEncoder(pack)
         self._audio = AudioModel(pack, self._config.recognition)
-        self._sound = rng.standard_normal(BACKGROUND_S * SAMPLE_RATE_HZ).astype(np.float32) / 10
-        self._voice = rng.standard_normal(UTTERANCE_S * SAMPLE_RATE_HZ).astype(np.float32) / 10
+        self._sound, self._voice = (
+            rng.normal(0, 0.1, seconds * SAMPLE_RATE_HZ).astype(np.float32)
+            for seconds in (BACKGROUND_S, UTTERANCE_S)
+        )
         self._closed = [self._random_clip(rng, index) for index in range(closed)]
         begin_us = closed * config.segmentation.clip_max * US_PER_SECOND
         self._pictures = [
