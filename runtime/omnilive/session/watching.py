@@ -62,8 +62,8 @@ class Watcher:
         self._costs = costs
         self._cut_feature = cut_feature
         # Besides the clips that frames are let in for: the one that ends with the stream, the
-        # live generation's question, and what is prepared for it.
-        self._tasks = TaskQueue(lanes, Lane.REMEMBER, lanes.capacity(Lane.REMEMBER) + 3)
+        # live generation's question, and what is prepared for it as speech starts and ends.
+        self._tasks = TaskQueue(lanes, Lane.REMEMBER, lanes.capacity(Lane.REMEMBER) + 4)
         self._open: tuple[SeenFrame, ...] = ()
         self._closed = 0
         self._recalled: tuple[tuple[int, int], tuple[tuple[Clip, ...], F32]] | None = None
