@@ -148,7 +148,7 @@ def test_memory_is_ready_by_the_time_the_words_are() -> None:
     costs = VirtualCostConfig(audio_decode_step_us=900_000, memory_token_us=2_000)
     grounded: dict[str, int] = {}
     for order in ("parallel", "ground_first"):
-        room = Room(turn=TurnConfig(order=order), costs=costs)
+        room = Room(turn=TurnConfig(order=order, snapshot="speech_end"), costs=costs)
         for second in range(3):
             room.show(second)
         room.say(2.2, 3, "what is this")

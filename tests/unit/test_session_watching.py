@@ -8,6 +8,7 @@ import memory_fakes
 from memory_form import Geometry, Stream, incremental_work
 from omnilive import events
 from omnilive.memory.config import SegmentationConfig
+from omnilive.session.config import TurnConfig
 from omnilive.session.costs import VirtualCostConfig
 from session_room import Room, S
 
@@ -88,7 +89,8 @@ def test_a_clip_is_compressed_once_it_closes_and_its_keyframes_are_named() -> No
 
 def test_a_clip_that_closes_while_the_words_are_transcribed_costs_nothing_again() -> None:
     """Memory was made ready for the question at the endpoint, and is kept for it."""
-    room = Room(costs=VirtualCostConfig(audio_decode_step_us=4_000_000))
+    costs = VirtualCostConfig(audio_decode_step_us=4_000_000)
+    room = Room(turn=TurnConfig(snapshot="speech_end"), costs=costs)
     for second in range(10):
         room.show(second, shade=100 if second < 5 else 30)
     room.say(2.3, 2.9, "what is this")
