@@ -12,18 +12,18 @@ import dataclasses
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
+from memory_stages import OTHER_WORDS, FirstToken, Shared, Stages
 from omnilive.config import RuntimeConfig
 from omnilive.engine.interface import F32
 from omnilive.engine.pack import EnginePack
 from omnilive.memory.clip import Clip, Keyframe
 from omnilive.memory.compressor import Compressor
-from omnilive.memory.grounding import Grounding
 from omnilive.memory.keyframes import KeyframeStore
 from omnilive.memory.long_term import LongTermMemory
 from omnilive.perception.audio_model import AudioModel
@@ -32,12 +32,13 @@ from omnilive.reasoning.instruction import InstructionCheck
 from omnilive.reasoning.prompt import PromptBuilder
 from omnilive.reasoning.reasoner import Reasoner
 from omnilive.session.costs import VirtualCostConfig
-from omnilive.session.evidence import EvidenceReader, Question
-from omnilive.session.remembering import MemorySnapshot, Remembering, SeenFrame
+from omnilive.session.evidence import EvidenceReader
+from omnilive.session.remembering import Remembering, SeenFrame
 from omnilive.sources.types import SAMPLE_RATE_HZ, US_PER_SECOND
 from omnilive.steps import finish
 
-WORDS, OTHER_WORDS = "What is on the table beside the lamp?", "Who came in a moment ago?"
+T = TypeVar("T")
+
 LABEL_TOKENS, WORD_TOKENS = 4, 12
 """Tokens of a sound class and of a short question; random weights would go on to the limit."""
 BACKGROUND_S, UTTERANCE_S = 3, 3
@@ -71,24 +72,20 @@ WAYS = (
 """Each adds one cause to the one before it."""
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Answered:
     """What one way took and found.
 
     Attributes:
         seconds: from the endpoint decision to the first token.
         stages: seconds of each stage; they overlap where stages do.
-        selected: indices of the clips found.
-        prompt_tokens, kept_tokens: of the answer's prompt, and those whose KV was there.
+        long_term: float32 [K, H].
     """
 
-    seconds: float = 0.0
-    stages: dict[str, float] = field(default_factory=dict)
-    long_term: F32 = field(default_factory=lambda: np.zeros((0, 0), np.float32))
-    selected: tuple[int, ...] = ()
-    token: int = -1
-    prompt_tokens: int = 0
-    kept_tokens: int = 0
+    seconds: float
+    stages: dict[str, float]
+    long_term: F32
+    first: FirstToken
 
 
 class Answering:
@@ -116,8 +113,10 @@ class Answering:
         self._keyframes = KeyframeStore(folder, config.keyframes)
         self._encoder = FrameEncoder(pack)
         self._audio = AudioModel(pack, self._config.recognition)
-        self._sound = rng.standard_normal(BACKGROUND_S * SAMPLE_RATE_HZ).astype(np.float32) / 10
-        self._voice = rng.standard_normal(UTTERANCE_S * SAMPLE_RATE_HZ).astype(np.float32) / 10
+        self._sound, self._voice = (
+            rng.normal(0, 0.1, seconds * SAMPLE_RATE_HZ).astype(np.float32)
+            for seconds in (BACKGROUND_S, UTTERANCE_S)
+        )
         self._closed = [self._random_clip(rng, index) for index in range(closed)]
         begin_us = closed * config.segmentation.clip_max * US_PER_SECOND
         self._pictures = [
@@ -141,34 +140,17 @@ class Answering:
     def answer(self, way: Way) -> Answered:
         """One question, from the endpoint to its first token, as ``way`` does it."""
         stages = self._stages_before(way)
-        found = Answered()
+        took: dict[str, float] = {}
         start = time.perf_counter()
         if way.overlaps:
-            self._side_by_side(stages, found)
+            _side_by_side(stages, took)
         else:
             for name in ("classify", "transcribe", "see", "recall", "ground", "check"):
-                _timed(name, stages.run[name], found)
-        _timed("answer", lambda: stages.answer(found), found)
-        found.seconds = time.perf_counter() - start
-        found.long_term = stages.long_term
-        return found
+                _timed(name, stages.run[name], took)
+        first = _timed("answer", stages.first_token, took)
+        return Answered(time.perf_counter() - start, took, stages.long_term, first)
 
-    def _side_by_side(self, stages: _Stages, found: Answered) -> None:
-        """What the lanes do: words beside memory, then the check beside the retrieval."""
-
-        def remember() -> None:
-            _timed("see", stages.run["see"], found)
-            _timed("recall", stages.run["recall"], found)
-
-        with ThreadPoolExecutor(1) as lane:
-            remembering = lane.submit(remember)
-            _timed("transcribe", stages.run["transcribe"], found)
-            remembering.result()
-            grounding = lane.submit(lambda: _timed("ground", stages.run["ground"], found))
-            _timed("check", stages.run["check"], found)
-            grounding.result()
-
-    def _stages_before(self, way: Way) -> _Stages:
+    def _stages_before(self, way: Way) -> Stages:
         """The stages as they are when the user has spoken, an earlier question behind them."""
         pack, config = self._pack, self._config
         long_term = self._kept if way.keeps_kv else self._integrator(keeps_kv=False)
@@ -194,12 +176,12 @@ class Answering:
             for frame, rgb in zip(self._seen, self._pictures, strict=True)
         )
         self._generation += 1
-        return _Stages(
-            self._parts(), remembering, frames, check, reasoner, way.keeps_kv, self._generation
+        return Stages(
+            self._shared(), remembering, frames, check, reasoner, way.keeps_kv, self._generation
         )
 
-    def _parts(self) -> _Parts:
-        return _Parts(
+    def _shared(self) -> Shared:
+        return Shared(
             self._pack,
             self._config,
             self._encoder,
@@ -250,89 +232,20 @@ class Answering:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class _Parts:
-    """What all ways share."""
+def _side_by_side(stages: Stages, took: dict[str, float]) -> None:
+    """What the lanes do: words beside memory, then the check beside the retrieval."""
 
-    pack: EnginePack
-    config: RuntimeConfig
-    encoder: FrameEncoder
-    audio: AudioModel
-    closed: Sequence[Clip]
-    newest: Any
-    sound: F32
-    voice: F32
-    prompts: PromptBuilder
-    evidence: EvidenceReader
+    def remember() -> None:
+        _timed("see", stages.run["see"], took)
+        _timed("recall", stages.run["recall"], took)
 
-
-class _Stages:
-    """The stages of one question, in the state they have at the endpoint."""
-
-    def __init__(
-        self,
-        parts: _Parts,
-        remembering: Remembering,
-        frames: tuple[SeenFrame, ...],
-        check: InstructionCheck,
-        reasoner: Reasoner,
-        keeps_kv: bool,
-        generation: int,
-    ) -> None:
-        self._parts = parts
-        self._remembering = remembering
-        self._frames = frames
-        self._check = check
-        self._reasoner = reasoner
-        self._grounding = Grounding(parts.pack, parts.config.retrieval, keeps_kv=keeps_kv)
-        self._generation = generation
-        self._clips: tuple[Clip, ...] = ()
-        self._question: Question | None = None
-        self.long_term: F32 = np.zeros((0, 0), np.float32)
-        self.run: dict[str, Callable[[], object]] = {
-            "classify": lambda: parts.audio.classify(parts.sound),
-            "transcribe": lambda: parts.audio.transcribe(parts.voice),
-            "see": lambda: parts.encoder.encode(parts.newest),
-            "recall": self._recall,
-            "ground": self._ground,
-            "check": lambda: check.judge(WORDS),
-        }
-
-    def _recall(self) -> None:
-        snapshot = MemorySnapshot(len(self._parts.closed), self._frames)
-        clip, _ = finish(self._remembering.compression(snapshot))
-        self._clips = (*self._parts.closed, clip)
-        self.long_term, _ = finish(self._remembering.integration(self._clips))
-
-    def _ground(self) -> None:
-        scores, selection = self._grounding.ground(self.long_term, self._clips, WORDS)
-        self._question = Question(
-            0, self._generation, WORDS, "en", self.long_term, self._clips, scores, selection
-        )
-
-    def answer(self, found: Answered) -> None:
-        """Evidence, pictures, prefill and the first token."""
-        parts, question = self._parts, self._question
-        if question is None:
-            raise RuntimeError("the question is not grounded")
-        evidence = finish(parts.evidence.read(question, self._reasoner.prompt_limit))
-        assembly = parts.prompts.begin(
-            question.text,
-            question.language,
-            evidence.long_term,
-            evidence.short_term,
-            evidence.canvas,
-            evidence.budget,
-        )
-        while not assembly.step():
-            pass
-        answer = self._reasoner.begin(assembly.prompt(), self._generation)
-        while not answer.prefill_step():
-            pass
-        found.token = answer.step().id
-        found.selected = tuple(clip.index for clip in question.clips)
-        found.prompt_tokens = evidence.budget.prompt_tokens
-        found.kept_tokens = answer.kept_tokens
+    with ThreadPoolExecutor(1) as lane:
+        remembering = lane.submit(remember)
+        _timed("transcribe", stages.run["transcribe"], took)
+        remembering.result()
+        grounding = lane.submit(_timed, "ground", stages.run["ground"], took)
+        _timed("check", stages.run["check"], took)
+        grounding.result()
 
 
 def _steps(memory: LongTermMemory, clips: Sequence[Clip]) -> Generator[None, None, None]:
@@ -341,7 +254,8 @@ def _steps(memory: LongTermMemory, clips: Sequence[Clip]) -> Generator[None, Non
         yield
 
 
-def _timed(name: str, stage: Callable[[], object], found: Answered) -> None:
+def _timed(name: str, stage: Callable[[], T], took: dict[str, float]) -> T:
     start = time.perf_counter()
-    stage()
-    found.stages[name] = time.perf_counter() - start
+    result = stage()
+    took[name] = time.perf_counter() - start
+    return result

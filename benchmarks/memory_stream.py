@@ -6,6 +6,7 @@ them (media, keyframes on disk, the log) is left out. It never looks inside the 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +27,7 @@ from omnilive.memory.selection import Selection
 from omnilive.memory.store import MemoryStore
 from omnilive.perception.frame_encoder import FrameEncoder, FrameFeatures
 from omnilive.session.costs import VirtualCostConfig
-from omnilive.session.watching import MemoryParts, Watcher
+from omnilive.session.watching import MemoryParts, MemorySnapshot, Watcher
 from omnilive.sources.types import US_PER_SECOND, Frame
 from omnilive.tasks import Task
 
@@ -36,6 +37,8 @@ SIDE = 8
 """Side of the frames in pixels: noise, resized to the engine's size."""
 ASKED_AFTER_US = US_PER_SECOND // 2
 """A question comes this long after the frame it is about, before the next one."""
+BROKEN_OFF = "Never mind"
+"""Asked and not heard to the end."""
 INSTANT = VirtualCostConfig(frame_us=0, memory_token_us=0)
 """Work takes no virtual time: no frame is ever dropped."""
 
@@ -47,10 +50,13 @@ class Script:
     Attributes:
         scenes: frames of each scene; with each one the picture changes.
         asks: (frame, words): asked half a second after that frame.
+        broken_off: (frame, steps): a question after that frame that ends after so many steps, as
+            a barge-in ends one; it comes before the others.
     """
 
     scenes: tuple[int, ...]
     asks: tuple[tuple[int, str], ...] = ()
+    broken_off: tuple[tuple[int, int], ...] = ()
 
     def stream(self, clip_min: int, clip_max: int) -> Stream:
         """The clips that the cut rule makes of it (spec §2.9)."""
@@ -152,23 +158,37 @@ def watch(pack: Any, script: Script, config: RuntimeConfig, *, seed: int = 0) ->
         config.memory.algorithm,
     )
 
-    def question(words: str) -> Generator[Work[Recalled | None], None, None]:
-        clips, rows = yield from watcher.recall(watcher_at.pop(0))
-        scores, selection = grounding.ground(rows, clips, words)
-        yield Work(Recalled(clips, rows, scores, selection), 0)
+    def question(
+        snapshot: MemorySnapshot, words: str
+    ) -> Generator[Work[Recalled | None], None, None]:
+        clips, rows = yield from watcher.recall(snapshot)
+        steps = grounding.grounding(rows, clips, words)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                yield Work(Recalled(clips, rows, *stop.value), 0)
+                return
+            yield Work(None, 0)
 
     def answered(finished: Finished[Recalled | None]) -> None:
         if finished.value is not None:
             watched.recalled.append(finished.value)
 
-    watcher_at: list[Any] = []
-
     def ask(words: str) -> None:
-        watcher_at.append(watcher.snapshot())
-        watcher.tasks.submit(Task(question(words), answered))
+        watcher.tasks.submit(Task(question(watcher.snapshot(), words), answered))
+
+    def break_off(steps: int) -> None:
+        asked = question(watcher.snapshot(), BROKEN_OFF)
+        first = itertools.islice(asked, steps)
+        forget = Task((Work(None, 0) for _ in first), lambda finished: None, on_end=asked.close)
+        watcher.tasks.submit(forget)
 
     for frame in _frames(script, seed):
         lanes.at(frame.pts_us, lambda frame=frame: watcher.on_frame(frame))  # type: ignore[misc]
+    for index, steps in script.broken_off:
+        at_us = index * US_PER_SECOND + ASKED_AFTER_US
+        lanes.at(at_us, lambda steps=steps: break_off(steps))  # type: ignore[misc]
     for index, words in script.asks:
         at_us = index * US_PER_SECOND + ASKED_AFTER_US
         lanes.at(at_us, lambda words=words: ask(words))  # type: ignore[misc]

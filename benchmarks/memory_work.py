@@ -16,7 +16,6 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ import numpy as np
 
 from arguments import positive
 from memory_answer import WAYS, Answered, Answering
+from memory_bars import Report
 from memory_counting import REFERENCE, CountingPack, CountingTokenizer, geometry
 from memory_equality import TOLERANCE, deviation, same_retrieval
 from memory_form import incremental_work, naive_work
@@ -45,32 +45,6 @@ OPEN_FRAMES = 12
 SHOWN_FRAMES = 2
 """Frames an answer is shown, as in the reference's online demo (spec §2.7)."""
 QUESTIONS = ("What is the red thing?", "Who came in?", "Where did you see the key?")
-
-
-@dataclass(frozen=True)
-class Bar:
-    """What a figure must be.
-
-    Attributes:
-        met: whether it is; ``told`` says what was found and what is asked.
-    """
-
-    name: str
-    told: str
-    met: bool
-
-
-@dataclass
-class Report:
-    """Figures by name, and the bars they are held against."""
-
-    figures: dict[str, Any] = field(default_factory=dict)
-    bars: list[Bar] = field(default_factory=list)
-
-    def hold(self, name: str, told: str, met: bool) -> None:
-        """Note a bar and print it."""
-        self.bars.append(Bar(name, told, met))
-        print(f"  {'ok    ' if met else 'MISSED'} {name}: {told}", flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -174,10 +148,10 @@ def _count_an_hour(report: Report) -> None:
     report.hold(
         "ViT calls", f"{ours.vit_calls} for {HOUR_S} frames (bar: equal)", ours.vit_calls == HOUR_S
     )
-    _hold_ratio(report, "ViT calls, naive over incremental", theirs.vit_calls, ours.vit_calls, 8)
-    _hold_equal(report, "LM tokens", tokens, expected.lm_tokens)
-    _hold_equal(report, "LM tokens, naive", naive_tokens, naive_expected.lm_tokens)
-    _hold_ratio(report, "LM tokens, naive over incremental", naive_tokens, tokens, 50)
+    report.hold_ratio("ViT calls, naive over incremental", theirs.vit_calls, ours.vit_calls, 8)
+    report.hold_equal("LM tokens", tokens, expected.lm_tokens)
+    report.hold_equal("LM tokens, naive", naive_tokens, naive_expected.lm_tokens)
+    report.hold_ratio("LM tokens, naive over incremental", naive_tokens, tokens, 50)
 
 
 def _count_a_busy_hour(report: Report, seed: int) -> None:
@@ -201,8 +175,8 @@ def _count_a_busy_hour(report: Report, seed: int) -> None:
         "lm_tokens": tokens,
         "lm_tokens_closed_form": expected.lm_tokens,
     }
-    _hold_equal(report, "ViT calls", watched.vit_calls, HOUR_S)
-    _hold_equal(report, f"LM tokens ({len(stream.lengths)} clips)", tokens, expected.lm_tokens)
+    report.hold_equal("ViT calls", watched.vit_calls, HOUR_S)
+    report.hold_equal(f"LM tokens ({len(stream.lengths)} clips)", tokens, expected.lm_tokens)
 
 
 def _compare_results(report: Report, folder: Path, streams: int, seed: int) -> None:
@@ -236,7 +210,7 @@ def _compare_results(report: Report, folder: Path, streams: int, seed: int) -> N
     report.hold(
         "memory, max|a-b|/rms(b)", f"{worst:.1e} (bar: at most {TOLERANCE})", worst <= TOLERANCE
     )
-    _hold_equal(report, "questions with the same clips retrieved", same, questions)
+    report.hold_equal("questions with the same clips retrieved", same, questions)
 
 
 def _time_first_token(report: Report, folder: Path, args: argparse.Namespace) -> None:
@@ -283,12 +257,12 @@ def _time_first_token(report: Report, folder: Path, args: argparse.Namespace) ->
         "closed_clips": closed,
         "open_frames": OPEN_FRAMES,
         "layers": LAYERS,
-        "prompt_tokens": first[0].prompt_tokens,
+        "prompt_tokens": first[0].first.prompt_tokens,
         "ways": {
             name: {
                 "seconds": [found.seconds for found in runs],
                 "median": medians[name],
-                "kept_tokens": runs[0].kept_tokens,
+                "kept_tokens": runs[0].first.kept_tokens,
                 "stages": [found.stages for found in runs],
             }
             for name, runs in answered.items()
@@ -302,17 +276,8 @@ def _time_first_token(report: Report, folder: Path, args: argparse.Namespace) ->
         f"{ratio:.2f}, {spread} over {len(ratios)} runs (bar: at most 0.5)",
         ratio <= 0.5,
     )
-    alike = all(found.selected == first[0].selected for found in first)
+    alike = all(found.first.selected == first[0].first.selected for found in first)
     report.hold("same clips retrieved", f"{alike} (bar: True)", alike)
-
-
-def _hold_equal(report: Report, name: str, value: int, expected: int) -> None:
-    report.hold(name, f"{value} (bar: {expected})", value == expected)
-
-
-def _hold_ratio(report: Report, name: str, above: int, below: int, least: float) -> None:
-    ratio = above / below
-    report.hold(name, f"{ratio:.1f} ({above} / {below}; bar: at least {least})", ratio >= least)
 
 
 def _as_json(report: Report, args: argparse.Namespace) -> dict[str, Any]:

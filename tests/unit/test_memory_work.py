@@ -36,7 +36,7 @@ def scripts(draw: st.DrawFn) -> Script:
 def configs(draw: st.DrawFn) -> RuntimeConfig:
     """Any clip lengths, window and step size."""
     clip_min = draw(st.integers(1, 3))
-    step = draw(st.integers(1, 200))
+    step = draw(st.integers(3, 200))
     return RuntimeConfig(
         segmentation=SegmentationConfig(clip_min=clip_min, clip_max=draw(st.integers(clip_min, 6))),
         compression=CompressionConfig(step_tokens=step),
@@ -65,7 +65,7 @@ def same(a: Recalled, b: Recalled) -> bool:
     )
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(scripts(), configs())
 def test_work_is_the_closed_form_of_the_stream(script: Script, config: RuntimeConfig) -> None:
     pack = CountingPack(SMALL)
@@ -75,7 +75,7 @@ def test_work_is_the_closed_form_of_the_stream(script: Script, config: RuntimeCo
     assert pack.lm.tokens - watched.question_tokens == expected.lm_tokens
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(scripts(), configs())
 def test_the_naive_algorithm_does_the_references_work_and_finds_the_same(
     script: Script, config: RuntimeConfig
@@ -89,6 +89,25 @@ def test_the_naive_algorithm_does_the_references_work_and_finds_the_same(
     assert len(naive.recalled) == len(incremental.recalled) == len(script.asks)
     assert all(map(same, incremental.recalled, naive.recalled))
     assert [c.frame_pts for c in naive.clips] == [c.frame_pts for c in incremental.clips]
+
+
+@settings(max_examples=50)
+@given(scripts(), configs(), st.lists(st.integers(0, 12), min_size=1, max_size=6), st.data())
+def test_questions_broken_off_after_any_step_change_no_memory(
+    script: Script, config: RuntimeConfig, steps: list[int], data: st.DataObject
+) -> None:
+    frames = st.integers(0, sum(script.scenes) - 1)
+    broken_off = tuple((data.draw(frames, label="frame"), n) for n in steps)
+    interrupted = watch(
+        CountingPack(SMALL), dataclasses.replace(script, broken_off=broken_off), config
+    )
+    undisturbed = watch(CountingPack(SMALL), script, without_reuse(config))
+    assert len(interrupted.recalled) == len(script.asks)
+    assert all(map(same, interrupted.recalled, undisturbed.recalled))
+    assert all(
+        np.array_equal(a.short_term, b.short_term)
+        for a, b in zip(interrupted.clips, undisturbed.clips, strict=True)
+    )
 
 
 def test_a_clip_asked_about_just_before_it_closes_is_compressed_once() -> None:

@@ -149,7 +149,7 @@ def test_memory_is_ready_by_the_time_the_words_are() -> None:
     costs = VirtualCostConfig(audio_decode_step_us=900_000, memory_token_us=2_000)
     grounded: dict[str, int] = {}
     for order in ("parallel", "ground_first"):
-        room = Room(turn=TurnConfig(order=order), costs=costs)
+        room = Room(turn=TurnConfig(order=order, snapshot="speech_end"), costs=costs)
         for second in range(3):
             room.show(second)
         room.say(2.2, 3, "what is this")
@@ -160,3 +160,17 @@ def test_memory_is_ready_by_the_time_the_words_are() -> None:
     # Only the question's own 10 tokens are left; without the preparation all of it is.
     assert grounded["parallel"] == 10 * 2_000
     assert grounded["ground_first"] > 10 * 2_000
+
+
+def test_memory_as_of_speech_start_is_ready_before_the_speech_ends() -> None:
+    room = Room(turn=TurnConfig(snapshot="speech_start"))
+    for second in range(3):
+        room.show(second)
+    room.say(2.2, 4, "what is this")
+    computed: list[int] = []
+    for at_s in (2.1, 3.9, 6):
+        room.at(at_s, lambda: computed.append(room.memory_lm.tokens))
+    room.run(6)
+    before, while_speaking, after = computed
+    assert before == 0 < while_speaking == after
+    assert room.only(events.Grounded).clips == (0,)

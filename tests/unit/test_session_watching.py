@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+import memory_fakes
+from memory_form import Geometry, Stream, incremental_work
 from omnilive import events
 from omnilive.memory.config import SegmentationConfig
+from omnilive.session.config import TurnConfig
 from omnilive.session.costs import VirtualCostConfig
 from session_room import Room, S
 
@@ -82,3 +85,26 @@ def test_a_clip_is_compressed_once_it_closes_and_its_keyframes_are_named() -> No
     ]
     seen = [e.keyframe for e in room.events(events.FrameEncoded)]
     assert [k.id for clip in room.store.clips for k in clip.keyframes] == seen
+
+
+def test_a_clip_that_closes_while_the_words_are_transcribed_costs_nothing_again() -> None:
+    """Memory was made ready for the question at the endpoint, and is kept for it."""
+    costs = VirtualCostConfig(audio_decode_step_us=4_000_000)
+    room = Room(turn=TurnConfig(snapshot="speech_end"), costs=costs)
+    for second in range(10):
+        room.show(second, shade=100 if second < 5 else 30)
+    room.say(2.3, 2.9, "what is this")
+    room.run(10)
+    ((ended_us, _),) = room.timed(events.SpeechEnded)
+    ((grounded_us, grounded),) = room.timed(events.Grounded)
+    (first, _) = room.timed(events.ClipClosed)
+    assert ended_us < first[0] < grounded_us and grounded.clips == (0,)
+
+    def text_tokens(start: int, end: int) -> int:
+        return len(f"This contains a clip sampled in {start} to {end} seconds".encode())
+
+    spec = memory_fakes.SPEC
+    form = Geometry(spec.grid**2, spec.slots, text_tokens, max_clips=32)
+    asked_of = sum(1 for e in room.timed(events.FrameEncoded) if e[0] < ended_us)
+    stream = Stream((5, 5), ((0, asked_of),))
+    assert room.memory_lm.tokens == incremental_work(stream, form).lm_tokens

@@ -126,7 +126,14 @@ class Listening:
             )
 
         self._listen(self._audio.classifying(event.background), classified, None)
+        if self._config.snapshot == "speech_start":
+            self._prepare_memory(speech.at_start, generation)
         return speech
+
+    def _prepare_memory(self, snapshot: MemorySnapshot, generation: int) -> None:
+        """Have memory ready for the question, unless it is to wait for the check or its words."""
+        if self._config.order == "parallel":
+            self._prepare(snapshot, generation)
 
     def _on_ended(self, speech: _Speech, utterance: Utterance) -> None:
         last = not utterance.is_split
@@ -146,9 +153,8 @@ class Listening:
         )
         if last:
             self._outcomes.owe(speech.index, generation, spoken=True)
-            if self._config.order == "parallel":
-                late = self._config.snapshot == "speech_end"
-                self._prepare(at_end if late else speech.at_start, generation)
+            late = self._config.snapshot == "speech_end"
+            self._prepare_memory(at_end if late else speech.at_start, generation)
 
         def transcribed(finished: Finished[Transcript]) -> None:
             transcript = finished.value

@@ -63,10 +63,11 @@ class Watcher:
         self._costs = costs
         self._cut_feature = cut_feature
         # Besides the clips that frames are let in for: the one that ends with the stream, the
-        # live generation's question, and what is prepared for it.
-        self._tasks = TaskQueue(lanes, Lane.REMEMBER, lanes.capacity(Lane.REMEMBER) + 3)
+        # live generation's question, and what is prepared for it as speech starts and ends.
+        self._tasks = TaskQueue(lanes, Lane.REMEMBER, lanes.capacity(Lane.REMEMBER) + 4)
         self._open: tuple[SeenFrame, ...] = ()
         self._closed = 0
+        self._recalled: tuple[tuple[int, int], tuple[tuple[Clip, ...], F32]] | None = None
         self._wall_us = 0
         self._under_way = 0
         self._over = False
@@ -141,14 +142,19 @@ class Watcher:
     ) -> Generator[Work[None], None, tuple[tuple[Clip, ...], F32]]:
         """Steps to what a question about ``snapshot`` sees: its clips and their long-term memory.
 
-        The open clip is compressed for it and comes last. Steps on the remember lane only.
+        The open clip is compressed for it and comes last. Steps on the remember lane only. What
+        was recalled last is given again at once, even when a clip has closed since: recalling an
+        older snapshot would cost it the KV of that clip.
         """
-        clips = [c for c in self._parts.store.clips if c.index < snapshot.closed]
-        if snapshot.open_frames:
-            open_clip, _ = yield from self._remembering.compression(snapshot)
-            clips.append(open_clip)
-        long_term, _ = yield from self._remembering.integration(clips)
-        return tuple(clips), long_term
+        key = (snapshot.closed, len(snapshot.open_frames))
+        if self._recalled is None or self._recalled[0] != key:
+            clips = [c for c in self._parts.store.clips if c.index < snapshot.closed]
+            if snapshot.open_frames:
+                open_clip, _ = yield from self._remembering.compression(snapshot)
+                clips.append(open_clip)
+            long_term, _ = yield from self._remembering.integration(clips)
+            self._recalled = key, (tuple(clips), long_term)
+        return self._recalled[1]
 
     def prepare(self, snapshot: MemorySnapshot, generation: int) -> None:
         """Have ready what ``recall`` gives, while the words of the question are being heard."""
