@@ -24,7 +24,7 @@ from omnilive.engine.pack import EnginePack, open_pack
 from omnilive.errors import OmniLiveError, OutputError
 from omnilive.sources.types import US_PER_SECOND
 from omnilive_export.build import BuildRequest, build_pack
-from omnilive_export.precision import BLOCK_SIZES, CALIBRATED, INT4, METHODS, pack_precision
+from omnilive_export.precision import BLOCK_SIZES, CALIBRATED, INT4, METHODS, RTN, pack_precision
 from omnilive_export.progress import PlainView
 from omnilive_export.quantizing.moments import read_calibration
 from omnilive_micropack.activations import collect, run_stream
@@ -32,7 +32,9 @@ from omnilive_micropack.painting import paint
 from omnilive_micropack.story import make_world
 from quantizer_measures import (
     Variant,
+    against,
     compared,
+    distances,
     misses,
     quantizer_speed,
     read_weights,
@@ -41,6 +43,7 @@ from quantizer_measures import (
 )
 from replaying import Append, Call, RecordingPack, replay
 from scoring.asking import by_second, questions_of_kinds
+from scoring.result import Item
 from scoring.seeing import FRAME_SIZE
 from scoring.watching import Answering, Watching, keyframe_store
 
@@ -91,7 +94,19 @@ def _parser() -> argparse.ArgumentParser:
         default=Path("engines/micro-fp32"),
         help="fp32 pack of the checkpoint, taken as right (default: %(default)s)",
     )
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="FILE",
+        help="activation statistics; by default the miniature's are collected first",
+    )
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        choices=METHODS,
+        default=list(METHODS),
+        help=f"beside {RTN}, which all are compared with (default: all)",
+    )
     parser.add_argument(
         "--blocks", nargs="+", type=int, choices=BLOCK_SIZES, default=list(BLOCK_SIZES)
     )
@@ -105,7 +120,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--check",
         action="store_true",
-        help="fail where neither hqq nor calibrated is as near to fp32 as rtn, or one is too slow",
+        help="fail where both other methods are farther from fp32 than rtn by more than chance, "
+        "or one is too slow",
     )
     return parser
 
@@ -113,14 +129,16 @@ def _parser() -> argparse.ArgumentParser:
 def _measured(args: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="omnilive-quantizers-") as name:
         folder = Path(name)
-        statistics = folder / "statistics.npz"
+        statistics = args.calibration or folder / "statistics.npz"
         with closing(open_pack(args.pack)) as pack:
-            collect(pack, CALIBRATED_ON, STREAM_SECONDS, statistics)
+            if args.calibration is None:
+                collect(pack, CALIBRATED_ON, STREAM_SECONDS, statistics)
             calls = _recorded(args, folder)
             expected = {name: replay(pack.decoder(name), asked) for name, asked in calls.items()}
         calibration = read_calibration(statistics)
         weights = read_weights(args.pack, calibration)
         rows = []
+        nearest: dict[str, list[Item]] = {}
         for variant in _variants(args.methods, args.blocks):
             print(f"{variant}", file=sys.stderr, flush=True)
             out = folder / "pack"
@@ -129,8 +147,18 @@ def _measured(args: argparse.Namespace) -> dict[str, Any]:
                 actual = {name: replay(pack.decoder(name), asked) for name, asked in calls.items()}
             errors = weight_errors(weights, variant, calibration)
             for engine in sorted(calls):
-                measures = compared(expected[engine], actual[engine], _are_logits(calls[engine]))
-                rows.append({**variant.as_json(), "engine": engine, **errors[engine], **measures})
+                logits = _are_logits(calls[engine])
+                measures = compared(expected[engine], actual[engine], logits)
+                found = distances(expected[engine], actual[engine], logits)
+                if variant.method == RTN:
+                    nearest[engine] = found
+                gap = None if variant.method == RTN else against(nearest[engine], found)
+                rows.append(
+                    {
+                        **variant.as_json(),
+                        **{"engine": engine, **errors[engine], **measures, "against_rtn": gap},
+                    }
+                )
     return {
         "streams": args.streams,
         "stream_seconds": STREAM_SECONDS,
@@ -143,7 +171,7 @@ def _measured(args: argparse.Namespace) -> dict[str, Any]:
 def _variants(methods: Sequence[str], blocks: Sequence[int]) -> Iterator[Variant]:
     for block in blocks:
         for symmetric in (True, False):
-            for method in methods:
+            for method in (RTN, *(m for m in methods if m != RTN)):
                 yield Variant(method, block, symmetric)
 
 
