@@ -18,6 +18,7 @@ using omnilive::Feedback;
 using omnilive::QuantizedRows;
 using omnilive::WeightRows;
 using omnilive::test::check;
+using omnilive::test::check_throws;
 
 namespace {
 
@@ -130,13 +131,9 @@ void odd_weights_are_refused() {
     weights[33 * 128 + 5] = odd;
     for (const Named& method : quantizers()) {
       for (const bool symmetric : {true, false}) {
-        bool refused = false;
-        try {
-          static_cast<void>(method.quantize({weights, 40, 128}, {4, 32, symmetric}, 2));
-        } catch (const std::invalid_argument&) {
-          refused = true;
-        }
-        check(refused, method.name + " took a weight that is not finite");
+        check_throws<std::invalid_argument>(
+            [&] { static_cast<void>(method.quantize({weights, 40, 128}, {4, 32, symmetric}, 2)); },
+            method.name + " took a weight that is not finite");
       }
     }
   }
@@ -145,23 +142,18 @@ void odd_weights_are_refused() {
 void odd_grids_and_factors_are_refused() {
   const std::vector<float> weights(256, 1.0F);
   const std::vector<float> factors = identities(2);
-  const auto refuses = [](const std::function<void()>& work) {
-    try {
-      work();
-    } catch (const std::invalid_argument&) {
-      return true;
-    }
-    return false;
-  };
   for (const BlockGrid grid : {BlockGrid{4, 48, true}, BlockGrid{3, 32, true}}) {
-    check(refuses([&] { omnilive::quantize_nearest({weights, 1, 256}, grid, 1); }),
-          "an odd grid was taken");
+    check_throws<std::invalid_argument>(
+        [&] { static_cast<void>(omnilive::quantize_nearest({weights, 1, 256}, grid, 1)); },
+        "an odd grid was taken");
   }
   for (const std::size_t width : {std::size_t{0}, std::size_t{64}, std::size_t{256}}) {
-    check(refuses([&] {
-            omnilive::quantize_calibrated({weights, 1, 256}, {4, 32, true}, {factors, width}, 1);
-          }),
-          "factors of another width were taken");
+    check_throws<std::invalid_argument>(
+        [&] {
+          static_cast<void>(
+              omnilive::quantize_calibrated({weights, 1, 256}, {4, 32, true}, {factors, width}, 1));
+        },
+        "factors of another width were taken");
   }
 }
 
