@@ -33,7 +33,7 @@ from omnilive_export.plan import plan_pack
 from omnilive_export.planned import PackPlan
 from omnilive_export.precision import CALIBRATED, INT8, RTN, PackPrecision
 from omnilive_export.progress import BuildView
-from omnilive_export.quantizing.kept import KeptTensors, discard_kept
+from omnilive_export.quantizing.kept import KeptTensors, discard_kept, kept_noted
 from omnilive_export.quantizing.moments import read_calibration
 from omnilive_export.quantizing.quantizer import BlockQuantizer
 from omnilive_export.reading.checkpoint import CheckpointFolders, find_folders, hash_files
@@ -108,7 +108,11 @@ def build_pack(request: BuildRequest, view: BuildView) -> PartialManifest:
         view.note(f"{request.out}: another build of this pack is running; waiting for it to end")
 
     check_calibration(request)
-    with disk_errors(request.out), partial_pack(request.out, waiting=waiting) as folder:
+    with (
+        disk_errors(request.out),
+        partial_pack(request.out, waiting=waiting) as folder,
+        kept_noted(request.out, view.note),
+    ):
         on_message = _forward(view)
         where = str(request.out)
         if not run_in_child(write_in_child, (request, folder), on_message, where=where):
