@@ -77,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             backend=args.backend if recipe is None else recipe.backend,
             recipe=recipe,
             measure=_measured(args, recipe),
+            quality=args.quality,
             verify=args.verify,
             allow_inaccurate=args.allow_inaccurate,
             force=args.force,
@@ -257,6 +258,12 @@ def _parser() -> argparse.ArgumentParser:
         action=argparse.BooleanOptionalAction,
         help="measure every engine against the float32 graph of its source on recorded inputs, "
         "without torch (default: with a recipe); the manifest says if it was left out",
+    )
+    parser.add_argument(
+        "--quality",
+        action="store_true",
+        help="run a slice of benchmarks/quality.py on a trained pack (minutes) and keep the table "
+        "in it",
     )
     parser.add_argument(
         "--allow-inaccurate",
