@@ -32,7 +32,7 @@ from omnilive_export.recipe import Recipe
 from omnilive_export.recipe_file import SUFFIX, load_recipe, recipe_names
 from omnilive_export.tensorrt.options import add_options, options_from
 from omnilive_export.tensorrt.pack_builder import TENSORRT
-from omnilive_export.validity import check_recipe
+from omnilive_export.validity import check_recipe, resolved
 
 BACKENDS = ("ort", TENSORRT)
 DEFAULT_BLOCK = {"ort": BLOCK_SIZES[0], TENSORRT: TENSORRT_BLOCK_SIZES[0]}
@@ -106,8 +106,9 @@ def checked_recipe(name: str) -> Recipe:
     Raises:
         ConfigError: it cannot be read, or its backend cannot do what it asks.
     """
-    recipe = load_recipe(name)
-    check_recipe(recipe, backend_versions())
+    versions = backend_versions()
+    recipe = resolved(load_recipe(name), versions)
+    check_recipe(recipe, versions)
     return recipe
 
 
