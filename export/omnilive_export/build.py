@@ -17,22 +17,30 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from omnilive.engine.accuracy import missed
-from omnilive.engine.manifest import ACCURACY, MANIFEST_NAME, RECIPE, PartialManifest, to_json
+from omnilive.engine.accuracy import inaccuracies
+from omnilive.engine.manifest import RECIPE, PartialManifest
 from omnilive.engine.manifest_file import read_partial_manifest
-from omnilive.errors import BuildError, ConfigError, SetupError
+from omnilive.errors import ConfigError, SetupError
 from omnilive_export.child import Send, run_in_child
 from omnilive_export.disk import check_space, disk_errors
 from omnilive_export.engine_size import with_sizes
 from omnilive_export.fingerprint import build_key, is_current, recipe_of, with_key, work_key
 from omnilive_export.graphs.layer_formats import LayerFormats
 from omnilive_export.graphs.ort_ops import OrtGraph
+from omnilive_export.judging import (
+    check_accuracy,
+    finished,
+    joined_records,
+    verify_in_child,
+    write_manifest,
+)
 from omnilive_export.pack import check_target, partial_pack, publish
 from omnilive_export.peak_memory import peak_rss_bytes
 from omnilive_export.plan import plan_pack
 from omnilive_export.planned import PackPlan
-from omnilive_export.precision import CALIBRATED, INT8, RTN, PackPrecision
+from omnilive_export.precision import CALIBRATED, RTN, PackPrecision
 from omnilive_export.progress import BuildView
+from omnilive_export.quality_table import add_quality, check_quality
 from omnilive_export.quantizing.kept import KeptTensors, discard_kept, kept_noted
 from omnilive_export.quantizing.moments import read_calibration
 from omnilive_export.quantizing.quantizer import BlockQuantizer
@@ -66,6 +74,7 @@ class BuildRequest:
         recipe: what ``precision`` and ``backend`` come from, with its limits and tolerances; None
             for a build by flags.
         measure: measure how far every engine is from the float32 graph of its source.
+        quality: run the quality benchmark on the pack and keep its table in it.
     """
 
     checkpoint: Path
@@ -80,6 +89,7 @@ class BuildRequest:
     tensorrt: BuildOptions = field(default_factory=BuildOptions)
     recipe: Recipe | None = None
     measure: bool = False
+    quality: bool = False
 
 
 def build_pack(request: BuildRequest, view: BuildView) -> PartialManifest:
@@ -100,6 +110,8 @@ def build_pack(request: BuildRequest, view: BuildView) -> PartialManifest:
     check_target(request.out)
     if request.backend == TENSORRT:
         check_request(request.precision, request.tensorrt, verify=request.verify)
+    if request.quality:
+        check_quality(request.backend)
     if request.verify:
         _check_verify_extra()
         _check_verifiable(folders)
@@ -119,18 +131,22 @@ def build_pack(request: BuildRequest, view: BuildView) -> PartialManifest:
             discard_kept(request.out)
             view.note(f"{request.out}: up to date; --force builds it again")
             return read_partial_manifest(request.out)
-        manifest = _finished(request, folder, on_message)
+        manifest = finished(request, folder, on_message)
         if request.backend == TENSORRT and not request.tensorrt.onnx_only:
             manifest = build_pack_engines(folder, manifest, request.tensorrt, on_message)
-            _write_manifest(folder, manifest)
+            write_manifest(folder, manifest)
         if request.verify:
             judged = (folder, request.checkpoint)
             verified = run_in_child(verify_in_child, judged, on_message, where=where)
             manifest = with_accuracy(manifest, joined_records(manifest, verified))
-            _write_manifest(folder, manifest)
+            write_manifest(folder, manifest)
         if not request.allow_inaccurate:
             records = {name: engine.accuracy for name, engine in manifest.engines.items()}
             check_accuracy(records, request.out)
+        if request.quality and list(inaccuracies(manifest.engines)):
+            view.note(f"{request.out}: no quality table: an engine missed its tolerance")
+        elif request.quality:
+            add_quality(folder, manifest, lambda name: on_message("stage", name))
         publish(folder, request.out)
         discard_kept(request.out)
     return manifest
@@ -157,63 +173,6 @@ def check_calibration(request: BuildRequest) -> None:
             where=f"--quantizer {CALIBRATED}",
             mend="Give a file of them with --calibration (for the miniature, "
             "python -m omnilive_micropack.activations makes one), or use --quantizer hqq.",
-        )
-
-
-def _finished(
-    request: BuildRequest, folder: Path, on_message: Callable[[str, Any], None]
-) -> PartialManifest:
-    """The manifest of the written pack, after what needs recorded inputs, if anything does."""
-    manifest = read_partial_manifest(folder)
-    if request.backend == TENSORRT:
-        return _unmeasured(manifest, "the record runs graphs of the ort backend only", folder)
-    int8_arenas = request.recipe is not None and request.recipe.kv == INT8
-    if request.measure or int8_arenas:
-        arguments = (folder, request.checkpoint, request.recipe, request.measure)
-        where = str(request.out)
-        manifest = run_in_child(finish_in_child, arguments, on_message, where=where)
-    if not request.measure:
-        return _unmeasured(manifest, "left out at the build", folder)
-    _write_manifest(folder, manifest)
-    return manifest
-
-
-def _unmeasured(manifest: PartialManifest, reason: str, folder: Path) -> PartialManifest:
-    told = {"measured": False, "reason": reason}
-    manifest = replace(manifest, build={**manifest.build, ACCURACY: told})
-    _write_manifest(folder, manifest)
-    return manifest
-
-
-def joined_records(
-    manifest: PartialManifest, verified: Mapping[str, Mapping[str, Any]]
-) -> dict[str, dict[str, Any]]:
-    """The records of a verification, with what was measured before it under ``recorded``.
-
-    PyTorch's reference is the more independent one, so its measures are the record's; an engine
-    passes where it kept both tolerances.
-    """
-    joined = {}
-    for name, record in verified.items():
-        own = manifest.engines[name].accuracy
-        joined[name] = dict(record)
-        if own is not None:
-            passed = bool(record["passed"] and own["passed"])
-            joined[name].update(recorded=dict(own), passed=passed)
-    return joined
-
-
-def check_accuracy(records: Mapping[str, Mapping[str, Any] | None], out: Path) -> None:
-    """Refuse a pack of which an engine missed its tolerance. Raises BuildError."""
-    for name, record in records.items():
-        if record is None or record["passed"]:
-            continue
-        measures = missed(record)
-        raise BuildError(
-            f"engine {name} missed its tolerance: {measures}",
-            where=str(out),
-            mend="Use a higher --precision, a smaller --block-size or another recipe, or"
-            " --allow-inaccurate.",
         )
 
 
@@ -245,6 +204,7 @@ def write_in_child(send: Send, request: BuildRequest, folder: Path) -> bool:
             stage=report.stage,
             verify=request.verify,
             measure=request.measure,
+            quality=request.quality,
             allow_inaccurate=request.allow_inaccurate,
         ):
             return False
@@ -270,7 +230,7 @@ def write_in_child(send: Send, request: BuildRequest, folder: Path) -> bool:
         manifest = with_quantizers(replace(manifest, build=build), request.precision)
         manifest = with_sizes(manifest, plan.engines)
         key = build_key(recipe, request.backend, source.result())
-        _write_manifest(folder, with_key(manifest, key, request.checkpoint, request.arguments))
+        write_manifest(folder, with_key(manifest, key, request.checkpoint, request.arguments))
     return True
 
 
@@ -316,22 +276,6 @@ def _check_kept(formats: LayerFormats, request: BuildRequest) -> None:
             mend="Layers are ENGINE.layers.N.PART with the parts qkv, attention_out, fc1, fc2, or"
             " gate, up, down of a decoder; N counts from 0.",
         )
-
-
-def finish_in_child(
-    send: Send, folder: Path, checkpoint: Path, recipe: Recipe | None, judged: bool
-) -> PartialManifest:
-    """The child that runs the engines on recorded inputs."""
-    from omnilive_export.accuracy.record import finish
-
-    return finish(folder, checkpoint, recipe, lambda name: send("stage", name), judged=judged)
-
-
-def verify_in_child(send: Send, folder: Path, checkpoint: Path) -> dict[str, dict[str, Any]]:
-    """The child that judges the pack; the only one that imports torch."""
-    from omnilive_export.verify.run import run
-
-    return run(folder, checkpoint, lambda name: send("stage", f"verifying {name}"))
 
 
 class _Reporter:
@@ -396,7 +340,3 @@ def _check_verifiable(folders: CheckpointFolders) -> None:
         where="--verify",
         mend="Merge or convert the checkpoint with its own library, or build without --verify.",
     )
-
-
-def _write_manifest(folder: Path, manifest: PartialManifest) -> None:
-    (folder / MANIFEST_NAME).write_text(to_json(manifest), encoding="utf-8")

@@ -31,7 +31,7 @@ from omnilive_export.recipe import Recipe
 from omnilive_export.recipe_file import SUFFIX, load_recipe, recipe_names
 from omnilive_export.tensorrt.options import add_options, options_from
 from omnilive_export.tensorrt.pack_builder import TENSORRT
-from omnilive_export.validity import check_recipe
+from omnilive_export.validity import check_recipe, resolved
 
 BACKENDS = ("ort", TENSORRT)
 DEFAULT_BLOCK = {"ort": BLOCK_SIZES[0], TENSORRT: TENSORRT_BLOCK_SIZES[0]}
@@ -76,6 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             backend=args.backend if recipe is None else recipe.backend,
             recipe=recipe,
             measure=_measured(args, recipe),
+            quality=args.quality,
             verify=args.verify,
             allow_inaccurate=args.allow_inaccurate,
             force=args.force,
@@ -104,8 +105,9 @@ def checked_recipe(name: str) -> Recipe:
     Raises:
         ConfigError: it cannot be read, or its backend cannot do what it asks.
     """
-    recipe = load_recipe(name)
-    check_recipe(recipe, backend_versions())
+    versions = backend_versions()
+    recipe = resolved(load_recipe(name), versions)
+    check_recipe(recipe, versions)
     return recipe
 
 
@@ -256,6 +258,12 @@ def _parser() -> argparse.ArgumentParser:
         action=argparse.BooleanOptionalAction,
         help="measure every engine against the float32 graph of its source on recorded inputs, "
         "without torch (default: with a recipe); the manifest says if it was left out",
+    )
+    parser.add_argument(
+        "--quality",
+        action="store_true",
+        help="run a slice of benchmarks/quality.py on a trained pack (minutes) and keep the table "
+        "in it",
     )
     parser.add_argument(
         "--allow-inaccurate",

@@ -32,11 +32,12 @@ from omnilive.engine.manifest_file import read_partial_manifest
 from omnilive.engine.rebuild import ARGUMENTS, CHECKPOINT
 from omnilive.errors import PackError
 from omnilive_export.precision import RTN
+from omnilive_export.quality_table import QUALITY_NAME
 from omnilive_export.quantizing.moments import file_sha256
 
 NO_RECIPE = (
     *("checkpoint", "out", "verify", "allow_inaccurate", "force", "arguments", "calibration"),
-    "measure",
+    *("measure", "quality"),
 )
 """What a request says besides how the engines are made."""
 
@@ -155,6 +156,7 @@ def is_current(
     stage: Callable[[str], None],
     verify: bool,
     measure: bool,
+    quality: bool,
     allow_inaccurate: bool,
 ) -> bool:
     """Whether the pack at ``out`` is what this build would make.
@@ -169,6 +171,7 @@ def is_current(
         stage: told before the wait.
         verify: whether a verification is wanted.
         measure: whether an accuracy record is wanted.
+        quality: whether a quality table is wanted.
         allow_inaccurate: whether one that misses its tolerance will do.
     """
     try:
@@ -179,6 +182,8 @@ def is_current(
     key = recorded_key(manifest.fingerprint)
     records = [engine.accuracy for engine in manifest.engines.values()]
     if key is None or (verify and None in records):
+        return False
+    if quality and not (out / QUALITY_NAME).is_file():
         return False
     if measure and not manifest.build.get(ACCURACY, {}).get("measured"):
         return False

@@ -34,6 +34,9 @@ KINDS = (FP32, FP16, INT8, INT8_DYNAMIC, INT4)
 BLOCK_KINDS = (INT8, INT4)
 """Kinds whose weights share a scale by blocks."""
 
+KV_AUTO = "auto"
+"""int8 where the backend has it, else float; ``validity.resolved`` decides at the build."""
+
 GROUPS = ("decoder", "head", "plora", "encoder")
 TABLE_KINDS = (FP32, INT8)
 
@@ -82,7 +85,7 @@ class Recipe:
         plora: Partial-LoRA's A and B.
         encoder: linears of the ViTs, the audio encoder and the projectors.
         tables: embedding tables, ``fp32`` or ``int8``.
-        kv: keys and values in the arena, ``float`` or ``int8``.
+        kv: keys and values in the arena, ``float``, ``int8``, or ``auto`` until a build decides.
         keep: layer pattern (``mem_vit.layers.0.fc2``, ``*_vit.layers.*.fc2``) → the kind it has
             instead of its group's.
         limits: of the contexts.
@@ -155,7 +158,7 @@ class Recipe:
         for group in GROUPS:
             yield from _format_faults(group, getattr(self, group))
         yield from _choice("tables", self.tables, TABLE_KINDS)
-        yield from _choice("kv", self.kv, KV_KINDS)
+        yield from _choice("kv", self.kv, (*KV_KINDS, KV_AUTO))
         for pattern, kind in self.keep.items():
             yield from _choice(f"keep.{pattern!r}", kind, KINDS)
             if "." not in pattern:

@@ -5,6 +5,7 @@ Data and look-ups. A recipe is held against it before anything is read.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ from omnilive_export.precision import (
     METHODS,
     LinearFormat,
 )
-from omnilive_export.recipe import BLOCK_KINDS, GROUPS, Recipe
+from omnilive_export.recipe import BLOCK_KINDS, GROUPS, KV_AUTO, Recipe
 
 ORT, TENSORRT = "ort", "tensorrt"
 
@@ -103,6 +104,15 @@ TABLE: Mapping[str, Backend] = {
 """Backend → what it can be given. Sources: the kernels of MatMulNBits, DynamicQuantizeMatMul and
 GroupQueryAttention in ONNX Runtime's CPU provider; "Working with Quantized Types" of TensorRT's
 documentation and QuantDequantLinearHelper of onnx-tensorrt."""
+
+
+def resolved(recipe: Recipe, versions: Mapping[str, str]) -> Recipe:
+    """The recipe with ``auto`` replaced by what its backend can do, given installed versions."""
+    if recipe.kv != KV_AUTO:
+        return recipe
+    row = TABLE.get(recipe.backend)
+    able = row is not None and not list(_kv_refusals(row, INT8, versions))
+    return dataclasses.replace(recipe, kv=INT8 if able else KV_FLOAT)
 
 
 def check_recipe(recipe: Recipe, versions: Mapping[str, str]) -> None:

@@ -17,7 +17,7 @@ from omnilive_export.graphs.layer_formats import LayerFormats
 from omnilive_export.precision import BLOCK_SIZES, FP32, INT4, INT8, KV_KINDS, METHODS, LinearFormat
 from omnilive_export.recipe import GROUPS, KINDS, Recipe
 from omnilive_export.recipe_file import load_recipe, parse_recipe, recipe_names
-from omnilive_export.validity import TABLE, check_recipe, refusals
+from omnilive_export.validity import TABLE, check_recipe, refusals, resolved
 
 VERSIONS = {"onnxruntime": "1.31.1", "tensorrt": "10.3.0"}
 
@@ -37,8 +37,9 @@ kind = "int8-dynamic"
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_that_ships_is_one_its_backend_can_do(name: str) -> None:
-    recipe = load_recipe(name)
-    check_recipe(recipe, VERSIONS)
+    for versions in (VERSIONS, {**VERSIONS, "onnxruntime": "1.23.2"}):
+        recipe = resolved(load_recipe(name), versions)
+        check_recipe(recipe, versions)
     assert recipe.about
     assert json.loads(json.dumps(recipe.as_json()))["name"] == name
 
@@ -110,6 +111,13 @@ def test_an_int8_arena_is_refused_where_onnxruntime_is_too_old_for_it() -> None:
     for version in ("1.26.0", "1.23.2", ""):
         (refused,) = refusals(recipe, {"onnxruntime": version})
         assert "1.27.0" in refused[1]
+
+
+def test_auto_is_an_int8_arena_where_the_backend_has_one() -> None:
+    recipe = parse_recipe('kv = "auto"' + MINIMAL, "m", where="m")
+    assert resolved(recipe, {"onnxruntime": "1.31.1"}).kv == INT8
+    assert resolved(recipe, {"onnxruntime": "1.23.2"}).kv == "float"
+    assert resolved(dataclasses.replace(recipe, backend="tensorrt"), VERSIONS).kv == "float"
 
 
 _FORMATS = st.builds(
