@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from omnilive.engine.config import CPU, CUDA
 from omnilive.engine.manifest import MANIFEST_NAME, PartialManifest, to_json
 from omnilive.engine.manifest_file import read_partial_manifest
 from omnilive.errors import BuildError, ConfigError, SetupError
@@ -23,6 +24,8 @@ from omnilive_export.child import Send, run_in_child
 from omnilive_export.disk import check_space, disk_errors
 from omnilive_export.engine_size import with_sizes
 from omnilive_export.fingerprint import build_key, is_current, recipe_of, with_key
+from omnilive_export.graphs.ort_cuda import OrtCudaGraph
+from omnilive_export.graphs.ort_ops import OrtGraph
 from omnilive_export.pack import check_target, partial_pack, publish
 from omnilive_export.peak_memory import peak_rss_bytes
 from omnilive_export.plan import plan_pack
@@ -54,6 +57,7 @@ class BuildRequest:
         force: build even where the pack is up to date.
         arguments: options that make this request again, for the manifest; None if not known.
         tensorrt: options of that backend.
+        device: of the ``ort`` backend: ``cpu``, or ``cuda``, whose packs the CPU runs as well.
     """
 
     checkpoint: Path
@@ -65,6 +69,7 @@ class BuildRequest:
     force: bool = False
     arguments: tuple[str, ...] | None = None
     tensorrt: BuildOptions = field(default_factory=BuildOptions)
+    device: str = CPU
 
 
 def build_pack(request: BuildRequest, view: BuildView) -> PartialManifest:
@@ -185,7 +190,8 @@ def _plan(folders: CheckpointFolders, request: BuildRequest, stack: ExitStack) -
     """The plan in the dialect of the backend."""
     precision = request.precision
     if request.backend != TENSORRT:
-        return plan_pack(folders, precision, stack)
+        dialect = OrtCudaGraph if request.device == CUDA else OrtGraph
+        return plan_pack(folders, precision, stack, new_graph=dialect)
     plan = plan_pack(folders, precision, stack, new_graph=tensorrt_dialect(precision))
     return with_stored_kinds(plan, precision)
 

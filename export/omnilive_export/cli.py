@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from omnilive.cli.pipe import discard
+from omnilive.engine.config import CPU, DEVICES
 from omnilive.engine.manifest import Manifest, PartialManifest
 from omnilive.errors import OmniLiveError
 from omnilive_export.build import BuildRequest, build_pack
@@ -41,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     try:
         args = parser.parse_args(argv)
+        if args.device != CPU and args.backend == TENSORRT:
+            parser.error("--device goes with --backend ort; TensorRT is always on the GPU")
         if args.asymmetric and args.precision != INT4:
             parser.error(f"--asymmetric goes with --precision {INT4}")
     except SystemExit as e:
@@ -59,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             allow_inaccurate=args.allow_inaccurate,
             force=args.force,
             arguments=recorded_arguments(vars(args)),
+            device=args.device,
             tensorrt=options_from(args, wanted=args.backend == TENSORRT),
         )
         with build_view(sys.stderr) as view:
@@ -119,6 +123,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--backend", choices=BACKENDS, default=BACKENDS[0], help="what runs the pack"
+    )
+    parser.add_argument(
+        "--device",
+        choices=DEVICES,
+        default=CPU,
+        help="where onnxruntime runs the pack; one for cuda runs on the CPU too (default: cpu)",
     )
     parser.add_argument(
         "--precision",
