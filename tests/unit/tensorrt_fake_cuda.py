@@ -84,6 +84,13 @@ class FakeCuda(ModuleType):
                 return block[address - begin : address - begin + nbytes]
         raise ContractError(f"{nbytes} bytes at {address:#x} are no device memory, or no longer")
 
+    def pinned_at(self, address: int, nbytes: int) -> np.ndarray:
+        """The bytes of pinned host memory from ``address`` on."""
+        for begin, block in self.pinned.items():
+            if begin <= address and address + nbytes <= begin + len(block):
+                return np.frombuffer(block, np.uint8, nbytes, address - begin)
+        raise ContractError("an upload from pageable memory makes the host wait")
+
     def give(self, handle: int, op: Op) -> None:
         """Queue work, or capture it."""
         self.captured.get(handle, self.queues[handle]).append(op)
@@ -188,14 +195,8 @@ class FakeCuda(ModuleType):
         self, dst: int, src: int, count: int, kind: cudaMemcpyKind, stream: int
     ) -> tuple[Any, ...]:
         if kind == cudaMemcpyKind.cudaMemcpyHostToDevice:
-            if src not in self.pinned:
-                raise ContractError("an upload from pageable memory makes the host wait")
-            self.give(
-                stream,
-                lambda: np.copyto(
-                    self.at(dst, count), np.frombuffer(self.pinned[src], np.uint8, count)
-                ),
-            )
+            self.pinned_at(src, count)
+            self.give(stream, lambda: np.copyto(self.at(dst, count), self.pinned_at(src, count)))
         elif kind == cudaMemcpyKind.cudaMemcpyDeviceToDevice:
             self.give(stream, lambda: np.copyto(self.at(dst, count), self.at(src, count).copy()))
         else:

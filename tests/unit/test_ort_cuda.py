@@ -22,6 +22,8 @@ from omnilive.memory.config import CompressionConfig
 from omnilive.perception.audio_model import AudioModel
 from omnilive.perception.config import RecognitionConfig
 from omnilive.perception.frame_encoder import FrameEncoder
+from omnilive.reasoning.assembly import Picture, PromptAssembly, PromptCounts
+from omnilive.reasoning.image_tokens import ScaledPicture
 from omnilive_export.cli import main
 from ort_cuda_fake import Machine, machine
 from tensorrt_fake import ContractError
@@ -198,6 +200,49 @@ def test_sound_goes_from_the_encoder_to_the_decoder_without_the_host(
     pack.close()
 
 
+def test_a_picture_and_memory_go_to_the_reasoner_without_the_host(
+    gpu: Machine, built: Path, on_cpu: EnginePack, manifest: Manifest
+) -> None:
+    spec = manifest.reasoner
+    rng = np.random.default_rng(6)
+    tiles = rng.integers(0, 256, (3, spec.pixels, spec.pixels, 3), np.uint8)
+    memory = embeddings(7, 5, manifest.memory.hidden)
+
+    def answered(pack: EnginePack) -> np.ndarray:
+        see = lambda some: pack.engine("vlm_vit").run({"tiles": some})["embeds"]  # noqa: E731
+        assembly = PromptAssembly(
+            head=pack.table("vlm_embed").rows([5, 6]),
+            memory=[pack.engine("mem_to_vlm").run({"memory": memory})["embeds"]],
+            picture=Picture(tiles, ScaledPicture(0, 0, 1, 2)),
+            tail=pack.table("vlm_embed").rows([7]),
+            counts=PromptCounts(3, 5, 0, 3),
+            encode_tiles=see,
+            separators=pack.table("vlm_separators").rows([0, 1]),
+            tiles_per_step=2,
+        )
+        while not assembly.step():
+            pass
+        prompt = assembly.prompt()
+        decoder = pack.decoder("vlm_lm")
+        arena = decoder.new_arena(len(prompt.embeds))
+        logits = np.empty(0)
+        for first in range(0, len(prompt.embeds), 64):
+            block = prompt.embeds[first : first + 64]
+            last = first + len(block) == len(prompt.embeds)
+            logits = decoder.logits(arena, block, rows=None if last else np.zeros(0, np.int64))
+        return logits
+
+    expected = answered(on_cpu)
+    pack = open_pack(built, config=GPU, verify_hashes=False)
+    assert close(answered(pack), expected)
+    trace = gpu.cuda.trace
+    assert trace.count("run vlm_vit") == 2
+    assert trace.count("run vlm_lm") > 1
+    last = max(i for i, what in enumerate(trace) if what == "run vlm_lm")
+    assert not {"fetch", "synchronize"} & set(trace[:last])
+    pack.close()
+
+
 def test_runs_of_a_session_are_one_at_a_time(gpu: Machine, manifest: Manifest) -> None:
     engine, decoder = gpu.engine("mem_to_vlm"), gpu.decoder("mem_lm")
     held = []
@@ -324,8 +369,8 @@ FAULTS: dict[str, tuple[str, str, str, str]] = {
     ),
     "an upload from memory that is not pinned": (
         "cuda",
-        "        self._copy(target, block.address, count, kind)\n",
-        "        self._copy(target, block.address + 1, count, kind)\n",
+        "        self._copy(target, block.address + first, count, kind)\n",
+        "        self._copy(target, block.address + (1 << 40), count, kind)\n",
         "pageable",
     ),
     "an input that onnxruntime copies": (

@@ -116,10 +116,10 @@ class Stream:
             self._copy(values.ctypes.data, source, values.nbytes, kind)
         self.synchronize()
 
-    def send(self, block: PinnedBuffer, count: int, target: int) -> None:
-        """Copy the first ``count`` bytes of ``block`` to an address on the device."""
+    def send(self, block: PinnedBuffer, first: int, count: int, target: int) -> None:
+        """Copy ``count`` bytes of ``block`` from ``first`` on to an address on the device."""
         kind = cudart.cudaMemcpyKind.cudaMemcpyHostToDevice
-        self._copy(target, block.address, count, kind)
+        self._copy(target, block.address + first, count, kind)
 
     def record(self) -> Event:
         """An event that is reached when all work given so far is done."""

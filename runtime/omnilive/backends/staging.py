@@ -5,6 +5,7 @@ It never runs an engine.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,11 +32,18 @@ class Staging:
         self._stream = stream
         self._blocks: list[tuple[PinnedBuffer, Event]] = []
 
-    def upload(self, values: npt.NDArray[np.uint8], target: int) -> None:
-        """Copy bytes to an address on the device; they may be reused when this returns."""
-        block = self._free(values.nbytes)
-        np.copyto(block.view(values.shape, values.dtype), values)
-        self._stream.send(block, values.nbytes, target)
+    def upload(self, pieces: Sequence[tuple[npt.NDArray[np.uint8], int]]) -> None:
+        """Copy bytes to addresses on the device; they may be reused when this returns."""
+        total = sum(values.nbytes for values, _ in pieces)
+        if not total:
+            return
+        block = self._free(total)
+        room = block.view((total,), np.dtype(np.uint8))
+        first = 0
+        for values, target in pieces:
+            room[first : first + values.nbytes] = values
+            self._stream.send(block, first, values.nbytes, target)
+            first += values.nbytes
         self._blocks.append((block, self._stream.record()))
 
     def _free(self, nbytes: int) -> PinnedBuffer:
@@ -78,13 +86,14 @@ class DeviceInput:
         if len(parts) == 1 and self._read:
             return self._read[0].address
         target = self._room(values.nbytes)
-        at = target
+        pieces, at = [], target
         for part in parts:
             if isinstance(part, Span):
                 self._stream.copy(at, part.address, part.nbytes)
-            elif part.nbytes:
-                self._staging.upload(part.values, at)
+            else:
+                pieces.append((part.values, at))
             at += part.nbytes
+        self._staging.upload(pieces)
         return target
 
     def done(self) -> None:
