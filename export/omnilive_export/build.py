@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from omnilive.engine.accuracy import inaccuracies
+from omnilive.engine.config import CPU, CUDA
 from omnilive.engine.manifest import RECIPE, PartialManifest
 from omnilive.engine.manifest_file import read_partial_manifest
 from omnilive.errors import ConfigError, SetupError
@@ -26,6 +27,7 @@ from omnilive_export.disk import check_space, disk_errors
 from omnilive_export.engine_size import with_sizes
 from omnilive_export.fingerprint import build_key, is_current, recipe_of, with_key, work_key
 from omnilive_export.graphs.layer_formats import LayerFormats
+from omnilive_export.graphs.ort_cuda import OrtCudaGraph
 from omnilive_export.graphs.ort_ops import OrtGraph
 from omnilive_export.judging import (
     check_accuracy,
@@ -75,6 +77,7 @@ class BuildRequest:
             for a build by flags.
         measure: measure how far every engine is from the float32 graph of its source.
         quality: run the quality benchmark on the pack and keep its table in it.
+        device: of the ``ort`` backend: ``cpu``, or ``cuda``, whose packs the CPU runs as well.
     """
 
     checkpoint: Path
@@ -90,6 +93,7 @@ class BuildRequest:
     recipe: Recipe | None = None
     measure: bool = False
     quality: bool = False
+    device: str = CPU
 
 
 def build_pack(request: BuildRequest, view: BuildView) -> PartialManifest:
@@ -255,11 +259,12 @@ def _plan(
         plan = plan_pack(folders, precision, stack, new_graph=new_graph, limits=limits)
         plan = with_stored_kinds(plan, precision)
     else:
+        dialect = OrtCudaGraph if request.device == CUDA else OrtGraph
         plan = plan_pack(
             folders,
             precision,
             stack,
-            new_graph=partial(OrtGraph, quantizer=quantizer, formats=formats),
+            new_graph=partial(dialect, quantizer=quantizer, formats=formats),
             limits=limits,
         )
     _check_kept(formats, request)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from omnilive.cli.pipe import discard
+from omnilive.engine.config import CPU, DEVICES
 from omnilive.engine.fingerprint import backend_versions, device_fingerprint
 from omnilive.engine.manifest import RECIPE, Manifest, PartialManifest
 from omnilive.errors import ConfigError, OmniLiveError
@@ -82,6 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             force=args.force,
             calibration=args.calibration,
             arguments=recorded_arguments(vars(args)),
+            device=args.device,
             tensorrt=options_from(args, wanted=args.backend == TENSORRT),
         )
         with build_view(sys.stderr) as view:
@@ -149,6 +151,8 @@ def _precision(args: argparse.Namespace) -> PackPrecision:
 
 def _check_flags(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Refuse flags beside a recipe that says the same, and flags that do nothing."""
+    if args.device != CPU and args.backend == TENSORRT:
+        parser.error("--device goes with --backend ort; TensorRT is always on the GPU")
     if args.recipe is not None:
         for name in RECIPE_SAYS:
             if getattr(args, name):
@@ -219,6 +223,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--backend", choices=BACKENDS, help=f"what runs the pack (default: {BACKENDS[0]})"
+    )
+    parser.add_argument(
+        "--device",
+        choices=DEVICES,
+        default=CPU,
+        help="where onnxruntime runs the pack; one for cuda runs on the CPU too (default: cpu)",
     )
     parser.add_argument(
         "--precision",

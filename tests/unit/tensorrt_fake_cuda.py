@@ -23,10 +23,11 @@ Op = Callable[[], None]
 
 
 class cudaError_t(enum.IntEnum):
-    """The two results the fake has."""
+    """The results the fake has."""
 
     cudaSuccess = 0
     cudaErrorMemoryAllocation = 2
+    cudaErrorNotReady = 600
 
 
 class cudaMemcpyKind(enum.IntEnum):
@@ -41,6 +42,17 @@ class cudaStreamCaptureMode(enum.IntEnum):
     """The mode our code uses."""
 
     cudaStreamCaptureModeThreadLocal = 1
+
+
+class Marker:
+    """A recorded point of a stream: an operation that does nothing but be reached."""
+
+    def __init__(self, stream: int) -> None:
+        self.stream = stream
+        self.reached = False
+
+    def __call__(self) -> None:
+        self.reached = True
 
 
 class FakeCuda(ModuleType):
@@ -61,7 +73,8 @@ class FakeCuda(ModuleType):
         self.pinned: dict[int, Any] = {}
         self.queues: dict[int, list[Op]] = {}
         self.captured: dict[int, list[Op]] = {}
-        self.allocations = self.synchronizations = self.launches = 0
+        self.events: dict[int, Marker | None] = {}
+        self.allocations = self.synchronizations = self.launches = self.waits = 0
         self._next = 1 << 20
 
     def at(self, address: int, nbytes: int) -> np.ndarray:
@@ -70,6 +83,13 @@ class FakeCuda(ModuleType):
             if begin <= address and address + nbytes <= begin + len(block):
                 return block[address - begin : address - begin + nbytes]
         raise ContractError(f"{nbytes} bytes at {address:#x} are no device memory, or no longer")
+
+    def pinned_at(self, address: int, nbytes: int) -> np.ndarray:
+        """The bytes of pinned host memory from ``address`` on."""
+        for begin, block in self.pinned.items():
+            if begin <= address and address + nbytes <= begin + len(block):
+                return np.frombuffer(block, np.uint8, nbytes, address - begin)
+        raise ContractError("an upload from pageable memory makes the host wait")
 
     def give(self, handle: int, op: Op) -> None:
         """Queue work, or capture it."""
@@ -125,23 +145,60 @@ class FakeCuda(ModuleType):
     def cudaStreamSynchronize(self, handle: int) -> tuple[Any, ...]:
         self._outside_capture("a wait")
         self.synchronizations += 1
-        work, self.queues[handle] = self.queues[handle], []
-        for op in work:
-            op()
+        self.drain(handle)
+        return (cudaError_t.cudaSuccess,)
+
+    def drain(self, handle: int, until: Marker | None = None) -> None:
+        """Do a stream's work, up to a marker or all of it."""
+        queue = self.queues[handle]
+        while queue and not (until is not None and until.reached):
+            queue.pop(0)()
+
+    def cudaEventCreateWithFlags(self, flags: int) -> tuple[Any, ...]:
+        if flags != 2:
+            raise ContractError("an event that takes the time makes every record dearer")
+        handle = 1000 + len(self.events)
+        self.events[handle] = None
+        return cudaError_t.cudaSuccess, handle
+
+    def cudaEventDestroy(self, event: int) -> tuple[Any, ...]:
+        return (cudaError_t.cudaSuccess,)
+
+    def cudaEventRecord(self, event: int, stream: int) -> tuple[Any, ...]:
+        marker = Marker(stream)
+        self.events[event] = marker
+        self.give(stream, marker)
+        return (cudaError_t.cudaSuccess,)
+
+    def cudaStreamWaitEvent(self, stream: int, event: int, flags: int) -> tuple[Any, ...]:
+        marker = self.events[event]
+        if marker is None:
+            raise ContractError("a wait for an event that was never recorded")
+        self.waits += 1
+        self.give(stream, lambda: self.drain(marker.stream, marker))
+        return (cudaError_t.cudaSuccess,)
+
+    def cudaEventQuery(self, event: int) -> tuple[Any, ...]:
+        marker = self.events[event]
+        done = marker is None or marker.reached
+        return (cudaError_t.cudaSuccess if done else cudaError_t.cudaErrorNotReady,)
+
+    def cudaEventSynchronize(self, event: int) -> tuple[Any, ...]:
+        self._outside_capture("a wait")
+        self.synchronizations += 1
+        marker = self.events[event]
+        if marker is not None:
+            self.drain(marker.stream, marker)
         return (cudaError_t.cudaSuccess,)
 
     def cudaMemcpyAsync(
         self, dst: int, src: int, count: int, kind: cudaMemcpyKind, stream: int
     ) -> tuple[Any, ...]:
         if kind == cudaMemcpyKind.cudaMemcpyHostToDevice:
-            if src not in self.pinned:
-                raise ContractError("an upload from pageable memory makes the host wait")
-            self.give(
-                stream,
-                lambda: np.copyto(
-                    self.at(dst, count), np.frombuffer(self.pinned[src], np.uint8, count)
-                ),
-            )
+            self.pinned_at(src, count)
+            self.give(stream, lambda: np.copyto(self.at(dst, count), self.pinned_at(src, count)))
+        elif kind == cudaMemcpyKind.cudaMemcpyDeviceToDevice:
+            self.give(stream, lambda: np.copyto(self.at(dst, count), self.at(src, count).copy()))
         else:
             self.give(
                 stream, lambda: ctypes.memmove(dst, self.at(src, count).tobytes(), count) and None

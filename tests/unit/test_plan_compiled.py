@@ -118,3 +118,19 @@ def test_the_plan_of_a_compiled_pack_counts_its_engines_so(manifest: Manifest) -
     most = info.kv.max_positions
     buckets = sum(bucket_of(tokens, most) for tokens in asked.arenas)
     assert row.bytes.kv == buckets * info.kv.bytes_per_token()
+
+
+def test_engines_of_onnxruntime_lie_where_they_are_told_to_run(manifest: Manifest) -> None:
+    machine = MachineMemory(2**36, 2**35, 2**26, device_total=2**33, device_free=2**33)
+    config = load_config("edge")
+    on_cuda = dataclasses.replace(config, engine=dataclasses.replace(config.engine, device="cuda"))
+    places = [
+        {
+            row.place
+            for row in plan_memory(
+                manifest, chosen, machine, frame_size=(640, 360), backend_versions={}
+            ).engines
+        }
+        for chosen in (config, on_cuda)
+    ]
+    assert places == [{"host"}, {"device"}]

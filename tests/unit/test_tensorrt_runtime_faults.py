@@ -83,7 +83,7 @@ FAULTS: dict[str, tuple[str, str, str, str]] = {
     ),
     "an upload that makes the host wait": (
         "cuda",
-        "self._copy(buffer.address, buffer.host_address,",
+        "self._copy(buffer.address, buffer.host.address,",
         "self._copy(buffer.address, values.ctypes.data,",
         "pageable",
     ),

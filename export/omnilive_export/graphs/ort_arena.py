@@ -16,6 +16,7 @@ from omnilive.engine.kv_layout import (
     present_names,
 )
 from omnilive_export.graphs.builder import CONTRIB, GraphBuilder
+from omnilive_export.graphs.casts import Casts
 from omnilive_export.graphs.rope import rope_tables
 from omnilive_export.specs import DecoderSpec
 
@@ -25,37 +26,47 @@ class OrtArena:
 
     Inputs: ``seqlens_k`` int32 [1] = tokens in the arena after this block, less one;
     ``total_sequence_length`` int32 [] = tokens in the arena after this block; per layer the key
-    and value buffers float32 [1, kv_heads, capacity, head_dim], which are outputs as well.
+    and value buffers [1, kv_heads, capacity, head_dim], which are outputs as well.
+
+    Args:
+        b: the graph.
+        spec: the decoder.
+        dtype: of keys and values, and of what attention computes with: float32, or float16, which
+            is all that CUDA's kernel takes.
     """
 
-    dtype = "float32"
-
-    def __init__(self, b: GraphBuilder, spec: DecoderSpec) -> None:
+    def __init__(self, b: GraphBuilder, spec: DecoderSpec, dtype: str = "float32") -> None:
         self._b = b
         self._spec = spec
+        self.dtype = dtype
+        self._casts = Casts(b, dtype)
         self._shape = (1, spec.kv_heads, "capacity", spec.head_dim)
         self._seqlens = b.input(LAST_POSITION, "int32", (1,))
         self._total = b.input(TOTAL_LENGTH, "int32", ())
         for name in past_names(spec.layers):
             b.input(name, self.dtype, self._shape)
         cos, sin = rope_tables(spec.rope, head_dim=spec.head_dim, positions=spec.max_positions)
-        self._cos = b.array("rope.cos", cos)
-        self._sin = b.array("rope.sin", sin)
+        self._cos = self._casts.narrow(b.array("rope.cos", cos))
+        self._sin = self._casts.narrow(b.array("rope.sin", sin))
 
     def attend(self, qkv: str, layer: int, name: str) -> str:
         """See ``KvArena.attend``."""
         past = [past_name(layer, part) for part in PARTS]
         present = [present_name(layer, part) for part in PARTS]
-        return self._b.op(
+        narrow = self.dtype != "float32"
+        rows = f"{name}.narrow" if narrow else name
+        place = [self._seqlens, self._total, self._cos, self._sin]
+        self._b.op(
             "GroupQueryAttention",
-            [qkv, "", "", *past, self._seqlens, self._total, self._cos, self._sin],
+            [self._casts.narrow(qkv), "", "", *past, *place],
             name,
-            outputs=[name, *present],
+            outputs=[rows, *present],
             domain=CONTRIB,
             num_heads=self._spec.heads,
             kv_num_heads=self._spec.kv_heads,
             do_rotary=1,
         )
+        return self._casts.widen(rows, name) if narrow else name
 
     def declare_outputs(self) -> None:
         """See ``KvArena.declare_outputs``."""

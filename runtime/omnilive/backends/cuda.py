@@ -1,4 +1,4 @@
-"""CUDA as the TensorRT backend needs it: streams, device memory, copies and captured graphs.
+"""CUDA as the device backends need it: streams, events, memory, copies and captured graphs.
 
 Every call is checked. It never synchronizes but where it says so, and never chooses a device.
 """
@@ -21,6 +21,9 @@ Array = npt.NDArray[Any]
 _NON_BLOCKING = 0x01
 """cudaStreamNonBlocking: the stream does not wait for the default one."""
 
+_NO_TIMING = 0x02
+"""cudaEventDisableTiming: an event that only orders work is cheaper."""
+
 _PORTABLE = 0x01
 """cudaHostAllocPortable: pinned for every device."""
 
@@ -37,7 +40,7 @@ def checked(result: tuple[Any, ...]) -> Any:
         raise EngineError(
             f"CUDA: {text.decode() if isinstance(text, bytes) else text}",
             where="device",
-            mend="Check that the GPU has free memory and a driver for this TensorRT.",
+            mend="Check that the GPU has free memory, and a driver new enough for this backend.",
         )
     return values[0] if values else None
 
@@ -73,8 +76,8 @@ class Stream:
         """
         kind = cudart.cudaMemcpyKind.cudaMemcpyHostToDevice
         if values.nbytes:
-            np.copyto(buffer.pinned(values.shape, values.dtype), values)
-            self._copy(buffer.address, buffer.host_address, values.nbytes, kind)
+            np.copyto(buffer.host.view(values.shape, values.dtype), values)
+            self._copy(buffer.address, buffer.host.address, values.nbytes, kind)
 
     def download(self, buffer: DeviceBuffer, values: Array) -> None:
         """Fill the contiguous ``values`` from ``buffer``; they are there after ``synchronize``."""
@@ -98,6 +101,35 @@ class Stream:
                 target, target_pitch, source, source_pitch, width, rows, kind, self._stream
             )
         )
+
+    def copy(self, target: int, source: int, count: int) -> None:
+        """Copy ``count`` bytes on the device."""
+        self._copy(target, source, count, cudart.cudaMemcpyKind.cudaMemcpyDeviceToDevice)
+
+    def fetch(self, source: int, values: Array) -> None:
+        """Fill the contiguous ``values`` from an address on the device, and wait until they are.
+
+        The stream is waited for as well, all of what it was given until now.
+        """
+        if values.nbytes:
+            kind = cudart.cudaMemcpyKind.cudaMemcpyDeviceToHost
+            self._copy(values.ctypes.data, source, values.nbytes, kind)
+        self.synchronize()
+
+    def send(self, block: PinnedBuffer, first: int, count: int, target: int) -> None:
+        """Copy ``count`` bytes of ``block`` from ``first`` on to an address on the device."""
+        kind = cudart.cudaMemcpyKind.cudaMemcpyHostToDevice
+        self._copy(target, block.address + first, count, kind)
+
+    def record(self) -> Event:
+        """An event that is reached when all work given so far is done."""
+        event = Event()
+        checked(cudart.cudaEventRecord(event.handle, self._stream))
+        return event
+
+    def wait(self, event: Event) -> None:
+        """Let what is given from now on wait, on the device, until ``event`` is reached."""
+        checked(cudart.cudaStreamWaitEvent(self._stream, event.handle, 0))
 
     def clear(self, buffer: DeviceBuffer) -> None:
         """Set every byte to zero."""
@@ -127,6 +159,26 @@ class Stream:
         checked(cudart.cudaMemcpyAsync(target, source, count, kind, self._stream))
 
 
+class Event:
+    """A point in a stream's work, made by ``Stream.record``."""
+
+    def __init__(self) -> None:
+        self.handle = checked(cudart.cudaEventCreateWithFlags(_NO_TIMING))
+        weakref.finalize(self, cudart.cudaEventDestroy, self.handle)
+
+    def is_reached(self) -> bool:
+        """Whether the work before it is done. It never waits."""
+        result = cudart.cudaEventQuery(self.handle)
+        if result[0] == cudart.cudaError_t.cudaErrorNotReady:
+            return False
+        checked(result)
+        return True
+
+    def synchronize(self) -> None:
+        """Wait on the host until it is reached."""
+        checked(cudart.cudaEventSynchronize(self.handle))
+
+
 class Graph:
     """A captured piece of a stream's work."""
 
@@ -148,6 +200,31 @@ class DeviceBuffer:
         weakref.finalize(self, cudart.cudaFree, self.address)
 
 
+class PinnedBuffer:
+    """Host memory that the device copies from by itself, so that an upload never waits.
+
+    Args:
+        nbytes: at least 1 is allocated.
+    """
+
+    def __init__(self, nbytes: int) -> None:
+        self.nbytes = max(1, nbytes)
+        self.address = int(checked(cudart.cudaHostAlloc(self.nbytes, _PORTABLE)))
+        weakref.finalize(self, cudart.cudaFreeHost, self.address)
+        self._bytes = memoryview((ctypes.c_uint8 * self.nbytes).from_address(self.address))
+
+    def view(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """Its beginning as an array. Raises EngineError when it is too small."""
+        count = int(np.prod(shape, dtype=np.int64))
+        if count * dtype.itemsize > self.nbytes:
+            raise EngineError(
+                f"an input of shape {list(shape)} exceeds its {self.nbytes} bytes",
+                where="device",
+                mend="Give a smaller input; the engine records its limits.",
+            )
+        return np.frombuffer(self._bytes, dtype, count).reshape(shape)
+
+
 class InputBuffer(DeviceBuffer):
     """Device memory with as much pinned host memory, so that filling it never waits.
 
@@ -157,17 +234,4 @@ class InputBuffer(DeviceBuffer):
 
     def __init__(self, nbytes: int) -> None:
         super().__init__(nbytes)
-        self.host_address = int(checked(cudart.cudaHostAlloc(self.nbytes, _PORTABLE)))
-        weakref.finalize(self, cudart.cudaFreeHost, self.host_address)
-        self._host = memoryview((ctypes.c_uint8 * self.nbytes).from_address(self.host_address))
-
-    def pinned(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        """A view of the pinned memory. Raises EngineError when it is too small."""
-        count = int(np.prod(shape, dtype=np.int64))
-        if count * dtype.itemsize > self.nbytes:
-            raise EngineError(
-                f"an input of shape {list(shape)} exceeds its {self.nbytes} bytes",
-                where="device",
-                mend="Give a smaller input; the engine records its limits.",
-            )
-        return np.frombuffer(self._host, dtype, count).reshape(shape)
+        self.host = PinnedBuffer(self.nbytes)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from omnilive.errors import ConfigError
+from omnilive.limits import check_choice
 
 MAX_THREADS = 256
+CPU, CUDA = "cpu", "cuda"
+DEVICES = (CPU, CUDA)
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,13 @@ class EngineConfig:
     Off: prompts and clips come in ever new lengths, and the plans kept for them have no limit.
     """
 
+    device: str = "cpu"
+    """Where engines of ``ort`` packs run: ``cpu``, or ``cuda`` on the first NVIDIA GPU, which takes
+    onnxruntime-gpu and a pack built with ``--device cuda``. TensorRT's always run on the GPU."""
+
     def validate(self) -> None:
         """Check ranges. Raises ConfigError naming the field."""
+        check_choice("engine.device", self.device, DEVICES)
         if not 0 <= self.threads <= MAX_THREADS:
             raise ConfigError(
                 f"{self.threads} threads",

@@ -1,6 +1,8 @@
 """What the stages see of an engine: plain arrays in, plain arrays out.
 
-A stage never learns which backend runs its engine. Implementations live beside this file.
+What a backend returns may still lie on a device: it behaves as a NumPy array, is copied to the host
+when its values are read, and is not copied when another engine is given it. A stage never learns
+which backend runs its engine. Implementations live beside this file.
 """
 
 from __future__ import annotations

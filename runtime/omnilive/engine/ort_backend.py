@@ -5,20 +5,25 @@ Wraps checked sessions; it never interprets what an engine computes.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from omnilive.engine.config import EngineConfig
+from omnilive.engine.config import CUDA, EngineConfig
 from omnilive.engine.graph_io import INPUT, OUTPUT, check_io
 from omnilive.engine.interface import Decoder, Engine
 from omnilive.engine.manifest import EngineInfo
 from omnilive.engine.ort_decoder import OrtDecoder, kv_inputs, kv_outputs
 from omnilive.engine.ort_session import open_session, run_error, tensors
+from omnilive.errors import SetupError
+
+if TYPE_CHECKING:
+    from omnilive.engine.backends import Backend
 
 
 def describe() -> tuple[str, tuple[str, ...]]:
@@ -30,9 +35,12 @@ def load_engine(info: EngineInfo, folder: Path, config: EngineConfig) -> Engine:
     """See ``Backend.load_engine``.
 
     Raises:
+        SetupError: ``config.device`` is not there.
         EngineError: onnxruntime cannot load the graph.
         PackError: the graph's IO is not what the manifest records.
     """
+    if config.device == CUDA:
+        return _cuda_lane().load_engine(info, folder, config)
     session = open_session(info, folder, config)
     check_io(info, folder, INPUT, tensors(session.get_inputs()), info.inputs)
     check_io(info, folder, OUTPUT, tensors(session.get_outputs()), info.outputs)
@@ -41,11 +49,25 @@ def load_engine(info: EngineInfo, folder: Path, config: EngineConfig) -> Engine:
 
 def load_decoder(info: EngineInfo, folder: Path, config: EngineConfig) -> Decoder:
     """See ``Backend.load_decoder``. Raises what ``load_engine`` raises."""
+    if config.device == CUDA:
+        return _cuda_lane().load_decoder(info, folder, config)
     session = open_session(info, folder, config)
     inputs, outputs = tensors(session.get_inputs()), tensors(session.get_outputs())
     check_io(info, folder, INPUT, inputs, (*info.inputs, *kv_inputs(info)))
     check_io(info, folder, OUTPUT, outputs, (*info.outputs, *kv_outputs(info)))
     return OrtDecoder(info, session)
+
+
+def _cuda_lane() -> Backend:
+    """The same backend on the GPU. Raises SetupError without CUDA's Python package."""
+    try:
+        return cast("Backend", importlib.import_module("omnilive.backends.ort_cuda"))
+    except ImportError as e:
+        raise SetupError(
+            f"cannot be used ({e})",
+            where="engine.device = cuda",
+            mend="Install it: pip install onnxruntime-gpu cuda-python",
+        ) from e
 
 
 class OrtEngine:

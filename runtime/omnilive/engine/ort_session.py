@@ -5,8 +5,9 @@ It never runs a graph.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import onnxruntime as ort
@@ -25,10 +26,25 @@ NUMPY_DTYPES = {
     "tensor(int64)": "int64",
 }
 _LOG_ERRORS_ONLY = 3
+_NO_ENTRIES: Mapping[str, str] = MappingProxyType({})
 
 
-def open_session(info: EngineInfo, folder: Path, config: EngineConfig) -> ort.InferenceSession:
-    """A CPU session of ``info``'s graph; external weights are mapped from beside it.
+def open_session(
+    info: EngineInfo,
+    folder: Path,
+    config: EngineConfig,
+    *,
+    providers: Sequence[str | tuple[str, dict[str, str]]] = PROVIDERS,
+    entries: Mapping[str, str] = _NO_ENTRIES,
+) -> ort.InferenceSession:
+    """A session of ``info``'s graph; external weights are mapped from beside it.
+
+    Args:
+        info: the engine.
+        folder: its pack.
+        config: threads and memory.
+        providers: who runs it, the preferred one first; the CPU by default.
+        entries: further entries of the session's configuration.
 
     Raises:
         EngineError: onnxruntime cannot load the graph.
@@ -43,9 +59,11 @@ def open_session(info: EngineInfo, folder: Path, config: EngineConfig) -> ort.In
     options.add_session_config_entry(
         "session.intra_op.allow_spinning", "1" if config.spinning else "0"
     )
+    for key, value in entries.items():
+        options.add_session_config_entry(key, value)
     try:
         return ort.InferenceSession(
-            str(folder / info.model), sess_options=options, providers=list(PROVIDERS)
+            str(folder / info.model), sess_options=options, providers=list(providers)
         )
     # onnxruntime's errors share no base class below Exception.
     except Exception as e:

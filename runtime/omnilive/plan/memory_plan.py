@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from omnilive.config import RuntimeConfig
 from omnilive.engine.cache_key import GPU_BACKENDS
+from omnilive.engine.config import CUDA
 from omnilive.engine.manifest import Manifest
 from omnilive.plan.compiled import compiled_bytes
 from omnilive.plan.config import MemoryBudgetConfig
@@ -122,6 +123,7 @@ def plan_memory(
         backend_versions: version of each backend; one that is absent counts as the newest.
     """
     on_device = DEVICE if machine.device_total else HOST
+    on_cuda = config.engine.device == CUDA
     rows = []
     for demand in lane_demands(manifest, config):
         info = manifest.engines[demand.engine]
@@ -135,7 +137,7 @@ def plan_memory(
                 engine=demand.engine,
                 lane=demand.lane,
                 backend=info.backend,
-                place=on_device if info.backend in GPU_BACKENDS else HOST,
+                place=on_device if info.backend in GPU_BACKENDS or on_cuda else HOST,
                 bytes=needed,
                 estimated=is_estimated(info),
             )

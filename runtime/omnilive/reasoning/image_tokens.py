@@ -74,31 +74,24 @@ def arrange(embeds: F32, separators: F32, rows: int, columns: int) -> F32:
         separators: [2, H], see GLOBAL_SEPARATOR and ROW_SEPARATOR.
         rows, columns: tiles of the picture.
     """
-    tiles, patches, width = embeds.shape
+    tiles, patches, _ = embeds.shape
     grid = math.isqrt(patches)
     if tiles != rows * columns + 1 or grid * grid != patches:
         raise ValueError(f"{list(embeds.shape)} is no picture of {rows}x{columns} tiles")
-    tile_map = (
-        embeds[1:]
-        .reshape(rows, columns, grid, grid, width)
-        .transpose(0, 2, 1, 3, 4)
-        .reshape(rows * grid, columns * grid, width)
-    )
-    newline = separators[ROW_SEPARATOR]
-    return np.concatenate(
-        [
-            _with_newlines(embeds[0].reshape(grid, grid, width), newline),
-            separators[GLOBAL_SEPARATOR][None],
-            _with_newlines(tile_map, newline),
-        ]
-    )
+    newline = separators[ROW_SEPARATOR : ROW_SEPARATOR + 1]
 
+    def line(tile: int, y: int) -> F32:
+        tokens: F32 = embeds[tile][y * grid : (y + 1) * grid]
+        return tokens
 
-def _with_newlines(token_map: F32, newline: F32) -> F32:
-    """[rows, columns, H] → [rows * (columns + 1), H], each row ended by ``newline``."""
-    rows, _, width = token_map.shape
-    ends = np.broadcast_to(newline, (rows, 1, width))
-    return np.concatenate([token_map, ends], axis=1).reshape(-1, width)
+    # Slices joined once: where the tiles lie on a device, so do the tokens.
+    parts = [part for y in range(grid) for part in (line(0, y), newline)]
+    parts.append(separators[GLOBAL_SEPARATOR : GLOBAL_SEPARATOR + 1])
+    for first in range(1, tiles, columns):
+        for y in range(grid):
+            parts += [line(tile, y) for tile in range(first, first + columns)]
+            parts.append(newline)
+    return np.concatenate(parts)
 
 
 def _padded(long: int, short: int, portrait: bool, pixels: int) -> ScaledPicture:

@@ -149,7 +149,7 @@ class PromptBuilder:
         if not overview and not related:
             return []
         rows = np.concatenate([*overview, *related]).astype(np.float32, copy=False)
-        projected = np.asarray(self._pack.engine("mem_to_vlm").run({"memory": rows})["embeds"])
+        projected = self._pack.engine("mem_to_vlm").run({"memory": rows})["embeds"]
         split = sum(map(len, overview))
         block = []
         if overview:
@@ -174,7 +174,8 @@ class PromptBuilder:
         return self._embeddings.rows(np.asarray(ids, np.int64))
 
     def _encode_tiles(self, tiles: U8) -> F32:
-        return np.asarray(self._pack.engine("vlm_vit").run({"tiles": tiles})["embeds"])
+        embeds: F32 = self._pack.engine("vlm_vit").run({"tiles": tiles})["embeds"]
+        return embeds
 
 
 def _mismatch(what: str) -> EngineError:
