@@ -23,6 +23,11 @@
 namespace nb = nanobind;
 using namespace nb::literals;
 
+namespace omnilive {
+void bind_lanes(nb::module_& module);
+void bind_ort(nb::module_& module);
+}  // namespace omnilive
+
 // Lets NumPy's float16 through as the core's Half.
 template <>
 struct nb::detail::dtype_traits<omnilive::Half> {
@@ -154,6 +159,9 @@ nb::ndarray<nb::numpy, std::uint8_t> resize_rgb(const Input<std::uint8_t, 3>& rg
 
 // Signatures and docstrings are in runtime/omnilive/_native.pyi.
 NB_MODULE(_native, module) {
+  omnilive::bind_lanes(module);
+  omnilive::bind_ort(module);
+
   nb::class_<omnilive::PcmRing>(module, "PcmRing")
       .def(
           "__init__",

@@ -43,6 +43,8 @@ def open_session(info: EngineInfo, folder: Path, config: EngineConfig) -> ort.In
     options.add_session_config_entry(
         "session.intra_op.allow_spinning", "1" if config.spinning else "0"
     )
+    if config.affinity:
+        options.add_session_config_entry("session.intra_op_thread_affinities", config.affinity)
     try:
         return ort.InferenceSession(
             str(folder / info.model), sess_options=options, providers=list(PROVIDERS)

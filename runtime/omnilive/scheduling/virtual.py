@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import queue
+from collections import deque
+from collections.abc import Callable
+
 from omnilive.clock import VirtualClock
-from omnilive.scheduling.base import Lanes, timed
+from omnilive.scheduling.base import DROP_OLDEST, Lanes, timed
 from omnilive.scheduling.config import LanesConfig
-from omnilive.scheduling.jobs import Job
+from omnilive.scheduling.jobs import Finished, Job, Lane
 
 
 class VirtualLanes(Lanes):
@@ -18,6 +22,9 @@ class VirtualLanes(Lanes):
     def __init__(self, config: LanesConfig | None = None) -> None:
         super().__init__(config)
         self._clock = VirtualClock()
+        self._waiting: dict[Lane, deque[Job]] = {lane: deque() for lane in Lane}
+        self._running: set[Lane] = set()
+        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
 
     def now_us(self) -> int:
         """Virtual stream time, microseconds."""
@@ -41,6 +48,41 @@ class VirtualLanes(Lanes):
     def close(self) -> None:
         """Nothing: no job ever runs outside ``run``."""
 
-    def _launch(self, job: Job) -> None:
+    def _load(self, lane: Lane) -> int:
+        return len(self._waiting[lane])
+
+    def _admit(self, job: Job) -> list[Job] | None:
+        waiting, made_way = self._waiting[job.lane], list[Job]()
+        if not self.has_room(job.lane):
+            if job.lane not in DROP_OLDEST:
+                return None
+            made_way.append(waiting.popleft())
+        waiting.append(job)
+        self._start_next(job.lane)
+        return made_way
+
+    def _withdraw_stale(self) -> list[Job]:
+        withdrawn = []
+        for lane, waiting in self._waiting.items():
+            withdrawn += [job for job in waiting if self.is_stale(job.generation)]
+            kept = (job for job in waiting if not self.is_stale(job.generation))
+            self._waiting[lane] = deque(kept)
+        return withdrawn
+
+    def _post(self, callback: Callable[[], None]) -> None:
+        self._inbox.put(callback)
+
+    def _start_next(self, lane: Lane) -> None:
+        if lane in self._running or not self._waiting[lane]:
+            return
+        job = self._waiting[lane].popleft()
+        self._running.add(lane)
         work, finished = timed(job)
         self.at(self.now_us() + work.cost_us, lambda: self._finish(job, finished))
+        self._room_made(lane)
+
+    def _finish(self, job: Job, finished: Finished[object]) -> None:
+        """Free the lane, hand the result over, start what waits."""
+        self._running.discard(job.lane)
+        self._hand_over(job, finished)
+        self._start_next(job.lane)

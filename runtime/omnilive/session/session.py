@@ -29,6 +29,7 @@ from omnilive.perception.vad import SileroVad
 from omnilive.reasoning.instruction import InstructionCheck
 from omnilive.reasoning.prompt import PromptBuilder
 from omnilive.reasoning.reasoner import Reasoner
+from omnilive.scheduling.cores import core_shares
 from omnilive.session.answering import Answerer, AnswerParts
 from omnilive.session.asking import Ask, Asking
 from omnilive.session.conversation import Conversation, ConversationParts
@@ -87,7 +88,11 @@ class Session:
         self._options = options
         self._folder = folder
         self._output = config.output
-        self._lanes: Lanes = (ThreadLanes if options.realtime else VirtualLanes)(config.lanes)
+        self._lanes: Lanes = (
+            ThreadLanes(config.lanes, core_shares(config.engine.threads))
+            if options.realtime
+            else VirtualLanes(config.lanes)
+        )
         self._log = EventLog(folder, self._lanes, listeners, config.output)
         self._track = AnswerTrack()
         self._period_us = round(US_PER_SECOND / config.source.fps)
