@@ -54,7 +54,9 @@ def table(rows: Sequence[Row]) -> Table:
     """All of them, a line each."""
     shown = Table(box=None, pad_edge=False)
     for heading in ("measure", "n", "p50", "p95", "p99", "max", "unit", "bar", ""):
-        shown.add_column(heading, justify="left" if heading in ("measure", "unit") else "right")
+        shown.add_column(
+            heading, no_wrap=True, justify="left" if heading in ("measure", "unit") else "right"
+        )
     for row in rows:
         summary = row.summary
         values = (

@@ -114,8 +114,8 @@ def hand_off(pack: EnginePack, rounds: int) -> list[Row]:
                 began[0] = time.monotonic_ns()
                 pack.engine("mem_proj").run({"features": seen["features"]})
 
-            see, _ = scheduler.submit(SEE, None, run_first)
-            scheduler.submit(REMEMBER, None, run_second, after=[see])
+            see, _ = scheduler.submit(SEE, "see", run_first)
+            scheduler.submit(REMEMBER, "remember", run_second, after=[see])
             for _ in range(2):
                 scheduler.take(LONG_US)
             python.append((began[0] - ended[0]) / 1e3)
@@ -152,8 +152,8 @@ def _native_waits(spin_us: int, gap_s: float, jobs: int) -> tuple[float, ...]:
     waits = []
     with served(spin_us, SEE) as scheduler:
         for _ in range(jobs):
-            ticket, _ = scheduler.submit_native(SEE, noop)
-            _settle(ticket)
+            ticket, _ = scheduler.submit_native(SEE, noop, reports=True)
+            scheduler.take(LONG_US)
             submitted, started, _ = ticket.times_ns
             waits.append((started - submitted) / 1e3)
             _pause(gap_s)
@@ -168,7 +168,7 @@ def _python_waits(spin_us: int, gap_s: float, jobs: int) -> tuple[float, ...]:
 
     with served(spin_us, SEE) as scheduler:
         for _ in range(jobs):
-            ticket, _ = scheduler.submit(SEE, None, note)
+            ticket, _ = scheduler.submit(SEE, "see", note)
             scheduler.take(LONG_US)
             waits.append((started[0] - ticket.times_ns[0]) / 1e3)
             _pause(gap_s)

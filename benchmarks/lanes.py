@@ -35,12 +35,15 @@ from omnilive.scheduling.cores import allowed_cores, measured_cores
 from results import versions
 
 FORMAT = 1
+WIDE = 150
+"""Columns of the table where nobody can see it wrap."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark; returns the exit code."""
     args = _parser().parse_args(argv)
-    console, progress = Console(), Console(stderr=True)
+    console = Console(width=None if sys.stdout.isatty() else WIDE)
+    progress = Console(stderr=True)
     load = os.getloadavg()[0]
     threads = args.threads or measured_cores(allowed_cores())
     try:

@@ -366,7 +366,7 @@ void bind_lanes(nb::module_& module) {
                     std::int64_t, std::size_t>(),
            nb::kw_only(), "capacities"_a, "drop_oldest"_a, "priorities"_a, "permits"_a,
            "cores"_a = 0, "spin_us"_a = 50, "patience_us"_a = 1'000'000, "trace_capacity"_a = 0)
-      .def("submit", &PyScheduler::submit, "lane"_a, "owner"_a, "call"_a,
+      .def("submit", &PyScheduler::submit, "lane"_a, "owner"_a.none(), "call"_a,
            "generation"_a = nb::none(), "deadline_ns"_a = nb::none(),
            "after"_a = std::vector<PyTicket>{}, "name"_a = "")
       .def("submit_native", &PyScheduler::submit_native, "lane"_a, "job"_a,

@@ -55,6 +55,7 @@ def run(
     out: str,
     seed: int,
     allow_inaccurate: bool,
+    trace: str | None = None,
 ) -> int:
     """Run and report; the report is written also when the run fails halfway.
 
@@ -86,7 +87,9 @@ def run(
         refuse_over_budget(pack.manifest, config, frame_size=shown)
         if realtime:
             pack.warm_up()
-        options = RunOptions(preset=preset, realtime=realtime, seed=seed)
+        options = RunOptions(
+            preset=preset, realtime=realtime, seed=seed, trace=Path(trace) if trace else None
+        )
         view = make_view(Console(), pack.manifest, source.info)
         session = Session(pack, config, options, folder, (view.on_event,))
         closers.enter(view)

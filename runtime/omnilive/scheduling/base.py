@@ -12,12 +12,13 @@ import heapq
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from omnilive.scheduling.config import LanesConfig
 from omnilive.scheduling.jobs import Finished, Job, Lane, Work
+from omnilive.scheduling.trace import Span
 
 DROP_OLDEST = frozenset({Lane.SEE})
 """Lanes whose newest job is worth more than their oldest."""
@@ -80,6 +81,14 @@ class Lanes(abc.ABC):
     @abc.abstractmethod
     def close(self) -> None:
         """Stop: waiting jobs are forgotten, running ones are waited for."""
+
+    @abc.abstractmethod
+    def spans(self) -> tuple[Span, ...]:
+        """The jobs that have ended, as many as are kept for a trace."""
+
+    @abc.abstractmethod
+    def figures(self) -> Mapping[str, Mapping[str, Any]]:
+        """What was counted and measured of each lane, by its name."""
 
     @abc.abstractmethod
     def _load(self, lane: Lane) -> int:

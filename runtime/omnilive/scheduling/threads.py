@@ -16,6 +16,7 @@ from omnilive.clock import MonotonicClock
 from omnilive.scheduling.base import DROP_OLDEST, Lanes, drop, timed
 from omnilive.scheduling.config import LanesConfig
 from omnilive.scheduling.jobs import Job, Lane
+from omnilive.scheduling.trace import Span
 
 LONGEST_WAIT_US = 60_000_000
 """The loop waits at most this long at a stretch, and then looks at its timers again: what the
@@ -38,10 +39,14 @@ class ThreadLanes(Lanes):
         shares: cores that a job of each lane keeps busy. Jobs that together want more than
             ``config.cores`` wait for each other, the more important lane first; without shares
             every lane runs whenever it has a job.
+        spans_kept: jobs kept for a trace, the newest.
     """
 
     def __init__(
-        self, config: LanesConfig | None = None, shares: Mapping[Lane, int] | None = None
+        self,
+        config: LanesConfig | None = None,
+        shares: Mapping[Lane, int] | None = None,
+        spans_kept: int = 0,
     ) -> None:
         super().__init__(config)
         shares = shares or {}
@@ -54,6 +59,7 @@ class ThreadLanes(Lanes):
             cores=self._config.cores or max(shares.values(), default=0),
             spin_us=self._config.spin_us,
             patience_us=self._config.patience_ms * 1_000,
+            trace_capacity=spans_kept,
         )
         # Threads of Python's making, so that debuggers and tracebacks know them by name.
         self._threads = [
@@ -96,6 +102,28 @@ class ThreadLanes(Lanes):
             if thread.ident is not None:
                 thread.join()
 
+    def spans(self) -> tuple[Span, ...]:
+        """See ``Lanes.spans``."""
+        at_us, lanes = self._clock.at_us, tuple(Lane)
+        return tuple(
+            Span(
+                lanes[lane],
+                name,
+                state,
+                generation,
+                at_us(submitted_ns),
+                at_us(started_ns) if started_ns else None,
+                at_us(ended_ns),
+            )
+            for _, lane, name, state, generation, submitted_ns, started_ns, ended_ns in (
+                self._scheduler.spans()
+            )
+        )
+
+    def figures(self) -> Mapping[str, Mapping[str, Any]]:
+        """See ``Lanes.figures``: counts by fate, and quantiles of waits and runs."""
+        return {lane.value: self._scheduler.figures(INDEX[lane]) for lane in Lane}
+
     def _wait_us(self) -> int | None:
         """How long the loop may wait for arrivals, or None when there is nothing to wait for."""
         due_us = self._next_due_us()
@@ -108,7 +136,11 @@ class ThreadLanes(Lanes):
 
     def _admit(self, job: Job) -> list[Job] | None:
         ticket, made_way = self._scheduler.submit(
-            INDEX[job.lane], job, partial(timed, job), generation=job.generation
+            INDEX[job.lane],
+            job,
+            partial(timed, job),
+            generation=job.generation,
+            name=job.title,
         )
         if not isinstance(ticket, str):
             return made_way
