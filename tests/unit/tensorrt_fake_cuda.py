@@ -1,4 +1,4 @@
-"""A CUDA without a device: memory, streams and graphs, and what may not be done with them.
+"""A CUDA without a device: memory, streams, events and graphs, and what may not be done with them.
 
 Work given to a stream waits until somebody synchronizes, as it may on a device, so that a missing
 wait shows.
@@ -23,10 +23,11 @@ Op = Callable[[], None]
 
 
 class cudaError_t(enum.IntEnum):
-    """The two results the fake has."""
+    """The results the fake has."""
 
     cudaSuccess = 0
     cudaErrorMemoryAllocation = 2
+    cudaErrorNotReady = 600
 
 
 class cudaMemcpyKind(enum.IntEnum):
@@ -61,6 +62,9 @@ class FakeCuda(ModuleType):
         self.pinned: dict[int, Any] = {}
         self.queues: dict[int, list[Op]] = {}
         self.captured: dict[int, list[Op]] = {}
+        self.priorities: dict[int, int] = {}
+        self.recorded: dict[int, int] = {}
+        self.reached: set[int] = set()
         self.allocations = self.synchronizations = self.launches = 0
         self._next = 1 << 20
 
@@ -117,7 +121,11 @@ class FakeCuda(ModuleType):
     def cudaStreamCreateWithPriority(self, flags: int, priority: int) -> tuple[Any, ...]:
         handle = 100 + len(self.queues)
         self.queues[handle] = []
+        self.priorities[handle] = priority
         return cudaError_t.cudaSuccess, handle
+
+    def cudaDeviceGetStreamPriorityRange(self) -> tuple[Any, ...]:
+        return cudaError_t.cudaSuccess, 0, -3
 
     def cudaStreamDestroy(self, handle: int) -> tuple[Any, ...]:
         return (cudaError_t.cudaSuccess,)
@@ -125,9 +133,44 @@ class FakeCuda(ModuleType):
     def cudaStreamSynchronize(self, handle: int) -> tuple[Any, ...]:
         self._outside_capture("a wait")
         self.synchronizations += 1
-        work, self.queues[handle] = self.queues[handle], []
-        for op in work:
-            op()
+        while self.queues[handle]:
+            self.queues[handle].pop(0)()
+        return (cudaError_t.cudaSuccess,)
+
+    def cudaEventCreateWithFlags(self, flags: int) -> tuple[Any, ...]:
+        self._next += 1
+        return cudaError_t.cudaSuccess, self._next
+
+    def cudaEventDestroy(self, event: int) -> tuple[Any, ...]:
+        self.recorded.pop(event, None)
+        return (cudaError_t.cudaSuccess,)
+
+    def cudaEventRecord(self, event: int, stream: int) -> tuple[Any, ...]:
+        self.recorded[event] = stream
+        self.reached.discard(event)
+        self.give(stream, lambda: self.reached.add(event))
+        return (cudaError_t.cudaSuccess,)
+
+    def cudaStreamWaitEvent(self, stream: int, event: int, flags: int) -> tuple[Any, ...]:
+        if event not in self.recorded:
+            raise ContractError("a wait for an event that was never recorded waits for nothing")
+        before = self.recorded[event]
+
+        def wait() -> None:
+            while event not in self.reached:
+                self.queues[before].pop(0)()
+
+        self.give(stream, wait)
+        return (cudaError_t.cudaSuccess,)
+
+    def cudaEventQuery(self, event: int) -> tuple[Any, ...]:
+        reached = event in self.reached
+        return (cudaError_t.cudaSuccess if reached else cudaError_t.cudaErrorNotReady,)
+
+    def cudaEventSynchronize(self, event: int) -> tuple[Any, ...]:
+        self._outside_capture("a wait")
+        while event not in self.reached:
+            self.queues[self.recorded[event]].pop(0)()
         return (cudaError_t.cudaSuccess,)
 
     def cudaMemcpyAsync(

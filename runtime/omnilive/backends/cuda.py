@@ -21,6 +21,9 @@ Array = npt.NDArray[Any]
 _NON_BLOCKING = 0x01
 """cudaStreamNonBlocking: the stream does not wait for the default one."""
 
+_NO_TIMING = 0x02
+"""cudaEventDisableTiming: an event that only orders work costs least."""
+
 _PORTABLE = 0x01
 """cudaHostAllocPortable: pinned for every device."""
 
@@ -49,6 +52,34 @@ def device_names() -> tuple[str, ...]:
     return tuple(f"cuda:{i}" for i in range(found))
 
 
+def stream_priorities() -> tuple[int, int]:
+    """The lowest and the highest priority of a stream; the lower number is the higher one."""
+    status, lowest, highest = cudart.cudaDeviceGetStreamPriorityRange()
+    checked((status,))
+    return int(lowest), int(highest)
+
+
+class Event:
+    """A point in a stream's work that other streams, and the host, can wait for."""
+
+    def __init__(self) -> None:
+        self.handle = checked(cudart.cudaEventCreateWithFlags(_NO_TIMING))
+        weakref.finalize(self, cudart.cudaEventDestroy, self.handle)
+
+    @property
+    def reached(self) -> bool:
+        """Whether the device has come so far. Raises EngineError when the device has failed."""
+        result = cudart.cudaEventQuery(self.handle)
+        if result[0] == cudart.cudaError_t.cudaErrorNotReady:
+            return False
+        checked(result)
+        return True
+
+    def synchronize(self) -> None:
+        """Wait on the host until the device has come so far."""
+        checked(cudart.cudaEventSynchronize(self.handle))
+
+
 class Stream:
     """An ordered queue of device work.
 
@@ -64,6 +95,14 @@ class Stream:
     def synchronize(self) -> None:
         """Wait on the host until all work given so far is done."""
         checked(cudart.cudaStreamSynchronize(self._stream))
+
+    def record(self, event: Event) -> None:
+        """Make ``event`` the point behind all work given so far."""
+        checked(cudart.cudaEventRecord(event.handle, self._stream))
+
+    def wait_for(self, event: Event) -> None:
+        """Begin what is given from now on when the device has come to ``event``."""
+        checked(cudart.cudaStreamWaitEvent(self._stream, event.handle, 0))
 
     def upload(self, values: Array, buffer: InputBuffer) -> None:
         """Copy ``values`` to the start of ``buffer``; they may be reused when this returns.
