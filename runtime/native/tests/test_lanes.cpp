@@ -239,6 +239,9 @@ void jobs_never_hold_more_cores_than_there_are() {
         if (held.fetch_add(permits) + permits > 2) {
           over = true;
         }
+        for (int n = 0; n < 20; ++n) {
+          std::this_thread::yield();  // let another begin meanwhile, if it may
+        }
         held.fetch_sub(permits);
       });
     }
