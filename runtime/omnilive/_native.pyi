@@ -115,6 +115,8 @@ class LaneScheduler:
         spin_us: how long an idle lane looks for work before it sleeps, microseconds.
         patience_us: a lane passed over this long goes first, microseconds.
         trace_capacity: spans kept, the newest; 0 keeps none.
+        ranges_library: NVTX's, which is told of every job for a profiler; one that is not there
+            is done without.
 
     Raises:
         ValueError: a setting out of range, or not given for each lane.
@@ -131,6 +133,7 @@ class LaneScheduler:
         spin_us: int = 50,
         patience_us: int = 1_000_000,
         trace_capacity: int = 0,
+        ranges_library: str = "",
     ) -> None: ...
     def submit(
         self,
@@ -212,9 +215,6 @@ class LaneScheduler:
 
     def close(self) -> None:
         """Let running jobs end, forget the waiting ones, and make every ``serve`` return."""
-
-    def fileno(self) -> int:
-        """A descriptor that becomes readable when a taker that sleeps has something to take."""
 
     @property
     def serving(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lane_jobs import WAIT_S, soon
+from omnilive.config import RuntimeConfig
+from omnilive.engine.config import EngineConfig
 from omnilive.lanes import Job, Lane, LanesConfig, ThreadLanes, Work
+from omnilive.realtime import with_measured_threads
 from omnilive.scheduling.cores import (
     allowed_cores,
     core_shares,
@@ -110,3 +114,10 @@ def test_engines_share_all_cores_and_the_voice_takes_one() -> None:
     shares = core_shares(6)
     assert shares[Lane.SPEAK] == 1
     assert all(shares[lane] == 6 for lane in set(Lane) - {Lane.SPEAK})
+
+
+def test_threads_left_open_are_measured_and_those_given_are_kept() -> None:
+    measured = with_measured_threads(RuntimeConfig())
+    assert 1 <= measured.engine.threads <= allowed_cores()
+    given = dataclasses.replace(RuntimeConfig(), engine=EngineConfig(threads=3))
+    assert with_measured_threads(given) is given

@@ -156,10 +156,11 @@ class PyScheduler {
  public:
   PyScheduler(const std::vector<std::size_t>& capacities, const std::vector<bool>& drop_oldest,
               const std::vector<int>& priorities, const std::vector<int>& permits, int cores,
-              std::int64_t spin_us, std::int64_t patience_us, std::size_t trace_capacity)
+              std::int64_t spin_us, std::int64_t patience_us, std::size_t trace_capacity,
+              std::string ranges_library)
       : gil_taken_(std::make_shared<std::atomic<std::uint64_t>>(0)),
         scheduler_(settings(capacities, drop_oldest, priorities, permits, cores, spin_us,
-                            patience_us, trace_capacity)) {}
+                            patience_us, trace_capacity, std::move(ranges_library))) {}
 
   nb::tuple submit(std::size_t lane, nb::object owner, nb::object call,
                    std::optional<std::int64_t> generation, std::optional<std::int64_t> deadline_ns,
@@ -213,7 +214,6 @@ class PyScheduler {
 
   void post(nb::object call) { scheduler_.post(std::make_unique<Posted>(std::move(call))); }
   void close() { scheduler_.close(); }
-  int descriptor() const { return scheduler_.descriptor(); }
   std::size_t serving() const { return scheduler_.serving(); }
   std::uint64_t gil_taken() const { return gil_taken_->load(std::memory_order_relaxed); }
 
@@ -265,7 +265,8 @@ class PyScheduler {
                                               const std::vector<int>& priorities,
                                               const std::vector<int>& permits, int cores,
                                               std::int64_t spin_us, std::int64_t patience_us,
-                                              std::size_t trace_capacity) {
+                                              std::size_t trace_capacity,
+                                              std::string ranges_library) {
     if (capacities.size() != kLanes || drop_oldest.size() != kLanes ||
         priorities.size() != kLanes || permits.size() != kLanes) {
       throw std::invalid_argument("each setting of a lane is given for all five");
@@ -281,6 +282,7 @@ class PyScheduler {
     result.spin = std::chrono::microseconds(spin_us);
     result.patience = std::chrono::microseconds(patience_us);
     result.trace_capacity = trace_capacity;
+    result.ranges_library = std::move(ranges_library);
     return result;
   }
 
@@ -363,9 +365,10 @@ void bind_lanes(nb::module_& module) {
   nb::class_<PyScheduler>(module, "LaneScheduler")
       .def(nb::init<const std::vector<std::size_t>&, const std::vector<bool>&,
                     const std::vector<int>&, const std::vector<int>&, int, std::int64_t,
-                    std::int64_t, std::size_t>(),
+                    std::int64_t, std::size_t, std::string>(),
            nb::kw_only(), "capacities"_a, "drop_oldest"_a, "priorities"_a, "permits"_a,
-           "cores"_a = 0, "spin_us"_a = 50, "patience_us"_a = 1'000'000, "trace_capacity"_a = 0)
+           "cores"_a = 0, "spin_us"_a = 50, "patience_us"_a = 1'000'000, "trace_capacity"_a = 0,
+           "ranges_library"_a = "")
       .def("submit", &PyScheduler::submit, "lane"_a, "owner"_a.none(), "call"_a,
            "generation"_a = nb::none(), "deadline_ns"_a = nb::none(),
            "after"_a = std::vector<PyTicket>{}, "name"_a = "")
@@ -379,7 +382,6 @@ void bind_lanes(nb::module_& module) {
       .def("take", &PyScheduler::take, "longest_us"_a)
       .def("post", &PyScheduler::post, "call"_a)
       .def("close", &PyScheduler::close)
-      .def("fileno", &PyScheduler::descriptor)
       .def_prop_ro("serving", &PyScheduler::serving)
       .def_prop_ro("gil_taken", &PyScheduler::gil_taken)
       .def("figures", &PyScheduler::figures, "lane"_a)

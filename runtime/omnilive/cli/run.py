@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,8 +13,8 @@ from omnilive.config import load_config
 from omnilive.engine.pack import open_pack
 from omnilive.errors import ConfigError
 from omnilive.plan.verdict import FRAME_SIZE, refuse_over_budget
+from omnilive.realtime import with_measured_threads
 from omnilive.report.page import write_report
-from omnilive.scheduling.cores import allowed_cores, measured_cores
 from omnilive.session.asking import Ask
 from omnilive.session.session import RunOptions, Session
 from omnilive.sources.media import open_media
@@ -69,9 +68,8 @@ def run(
     """
     questions = tuple(parse_ask(a) for a in asks)
     config = load_config(preset, Path(config_file) if config_file else None)
-    if realtime and not config.engine.threads:
-        engine = dataclasses.replace(config.engine, threads=measured_cores(allowed_cores()))
-        config = dataclasses.replace(config, engine=engine)
+    if realtime:
+        config = with_measured_threads(config)
     folder = Path(out)
     with Closers() as closers:
         pack = open_pack(

@@ -42,9 +42,6 @@ class Inbox {
   // calling thread handles ends the wait.
   Waited take(Arrival& arrival, std::chrono::nanoseconds longest);
 
-  // Readable while a sleeping taker has something to take: for an event loop of another kind.
-  [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
-
   // Empties it; what was in it is destroyed by the caller's going out of scope.
   std::deque<Arrival> clear();
 
@@ -54,7 +51,7 @@ class Inbox {
   std::mutex mutex_;
   std::deque<Arrival> arrivals_;
   bool asleep_ = false;
-  int descriptor_;
+  int descriptor_;  // wakes a taker that sleeps
 };
 
 }  // namespace omnilive

@@ -47,6 +47,7 @@ Scheduler::Scheduler(const SchedulerSettings& settings)
       patience_ns_(settings.patience.count()),
       rationed_(settings.cores > 0),
       now_(settings.now),
+      ranges_(settings.ranges_library),
       live_from_(std::numeric_limits<std::int64_t>::min()),
       free_cores_(settings.cores),
       trace_(settings.trace_capacity) {
@@ -152,6 +153,8 @@ void Scheduler::serve(Lane which) {
     lock.unlock();
     job->started_ns = now_();
     try {
+      const Ranges::Scope range(
+          ranges_, job->name.empty() ? kLaneNames[index_of(which)] : job->name.c_str());
       job->work->run();
     } catch (...) {
       job->error = std::current_exception();

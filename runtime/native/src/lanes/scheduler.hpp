@@ -20,6 +20,7 @@
 #include "lanes/inbox.hpp"
 #include "lanes/job.hpp"
 #include "lanes/lane.hpp"
+#include "lanes/ranges.hpp"
 #include "lanes/trace.hpp"
 
 namespace omnilive {
@@ -40,6 +41,8 @@ struct SchedulerSettings {
   std::chrono::nanoseconds patience{1'000'000'000};
   // Spans kept for a trace; 0 keeps none.
   std::size_t trace_capacity = 0;
+  // NVTX's library, where jobs are to be ranges for a profiler; see Ranges.
+  std::string ranges_library;
   NowNs now = &steady_now_ns;
 };
 
@@ -120,7 +123,6 @@ class Scheduler {
   // Takes what was reported or posted; see Inbox::take.
   Inbox::Waited take(Arrival& arrival, std::chrono::nanoseconds longest);
   void post(std::unique_ptr<Message> message);
-  [[nodiscard]] int descriptor() const noexcept { return inbox_.descriptor(); }
 
   // Lets running jobs end and makes `serve` return; what waits is dropped without a report, what
   // was reported is forgotten, and nothing is taken from now on.
@@ -176,6 +178,7 @@ class Scheduler {
   const std::int64_t patience_ns_;
   const bool rationed_;
   const NowNs now_;
+  const Ranges ranges_;
   Inbox inbox_;
   std::atomic<std::int64_t> live_from_;
 
