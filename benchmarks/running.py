@@ -11,6 +11,7 @@ from pathlib import Path
 from omnilive.config import RuntimeConfig, load_config
 from omnilive.engine.pack import EnginePack
 from omnilive.eventlog import Listener
+from omnilive.realtime import with_measured_threads
 from omnilive.report.reading import RunLog, read_run
 from omnilive.session.session import RunOptions, Session
 from omnilive.sources.media import open_media
@@ -21,12 +22,12 @@ question must not depend on whether the check let it through."""
 
 
 def benchmark_config(preset: str, file: Path | None) -> RuntimeConfig:
-    """The preset, changed by a TOML file, with every utterance answered.
+    """The preset, changed by a TOML file, on the threads measured, with every utterance answered.
 
     Raises:
         ConfigError: as ``load_config``.
     """
-    config = load_config(preset, file)
+    config = with_measured_threads(load_config(preset, file))
     check = dataclasses.replace(config.instruction, threshold=INSTRUCTION_THRESHOLD)
     return dataclasses.replace(config, instruction=check)
 

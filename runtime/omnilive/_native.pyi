@@ -9,8 +9,8 @@ Every call that does work releases the GIL for it, so other Python threads run m
 are the same to the bit by all of them.
 """
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -219,3 +219,241 @@ def quantize_calibrated(
 
     The rest is as in ``quantize_nearest``.
     """
+
+class NativeJob:
+    """A job that needs no interpreter; it may be submitted any number of times."""
+
+    def run(self) -> None:
+        """Run it here and now, without the GIL. Raises RuntimeError when it fails."""
+
+def noop_job() -> NativeJob:
+    """A job that does nothing, to measure what the lanes cost by themselves."""
+
+class LaneTicket:
+    """A job the lanes have taken: what others may wait for."""
+
+    @property
+    def state(self) -> Literal["waiting", "running", "done", "failed", "dropped"]:
+        """What has become of it so far."""
+
+    @property
+    def times_ns(self) -> tuple[int, int, int] | None:
+        """Submitted, started (0: never) and ended, nanoseconds of the monotonic clock.
+
+        None until it has ended.
+        """
+
+class LaneScheduler:
+    """When the jobs of the five lanes run (runtime/native/src/lanes/scheduler.hpp has the rules).
+
+    Lanes are numbered in the order of ``omnilive.lanes.Lane``. Every member may be called from any
+    thread; the GIL is taken on a lane's thread only while a job of Python runs.
+
+    Args:
+        capacities: jobs that may wait on each lane, besides the one that runs. A job counts until
+            its outcome is taken.
+        drop_oldest: whether a full lane drops its oldest waiting job, or refuses a new one.
+        priorities: lower gets cores first.
+        permits: cores a job of each lane keeps busy.
+        cores: cores the lanes share; 0 lets every lane run at any time.
+        spin_us: how long an idle lane looks for work before it sleeps, microseconds.
+        patience_us: a lane passed over this long goes first, microseconds.
+        trace_capacity: spans kept, the newest; 0 keeps none.
+        ranges_library: NVTX's, which is told of every job for a profiler; one that is not there
+            is done without.
+
+    Raises:
+        ValueError: a setting out of range, or not given for each lane.
+    """
+
+    def __init__(
+        self,
+        *,
+        capacities: Sequence[int],
+        drop_oldest: Sequence[bool],
+        priorities: Sequence[int],
+        permits: Sequence[int],
+        cores: int = 0,
+        spin_us: int = 50,
+        patience_us: int = 1_000_000,
+        trace_capacity: int = 0,
+        ranges_library: str = "",
+    ) -> None: ...
+    def submit(
+        self,
+        lane: int,
+        owner: object,
+        call: Callable[[], object],
+        generation: int | None = None,
+        deadline_ns: int | None = None,
+        after: Sequence[LaneTicket] = (),
+        name: str = "",
+    ) -> tuple[LaneTicket | Literal["full", "stale", "closed"], list[Any]]:
+        """Queue a callable; its outcome is reported to ``take``.
+
+        Args:
+            lane: where it runs.
+            owner: what its outcome is known by.
+            call: what runs; never called for a job that is dropped.
+            generation: made stale by ``cancel_before``; None never is.
+            deadline_ns: when it should have ended, monotonic nanoseconds: lanes of one priority
+                go by it, and an end after it is counted as a miss.
+            after: jobs that must be done before; if one does not get done, this is dropped.
+            name: of its span in a trace.
+
+        Returns:
+            The ticket, or why there is none; and the owners of jobs that made way.
+
+        Raises:
+            ValueError: a ticket of another scheduler.
+        """
+
+    def submit_native(
+        self,
+        lane: int,
+        job: NativeJob,
+        generation: int | None = None,
+        deadline_ns: int | None = None,
+        after: Sequence[LaneTicket] = (),
+        name: str = "",
+        reports: bool = False,
+    ) -> tuple[LaneTicket | Literal["full", "stale", "closed"], list[Any]]:
+        """Queue a native job: as ``submit``, but nothing of it needs the interpreter.
+
+        Only with ``reports`` is its outcome reported to ``take``.
+        """
+
+    def cancel_before(self, generation: int) -> list[Any]:
+        """Make every generation below ``generation`` stale: none of their jobs begins any more.
+
+        Returns:
+            The owners of those that were waiting; their outcomes are not reported.
+        """
+
+    def load(self, lane: int) -> int:
+        """Jobs whose outcome has not been taken, besides one that runs."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether an outcome has been or is going to be reported and is not taken yet."""
+
+    def serve(self, lane: int) -> None:
+        """Run the jobs of ``lane`` on this thread until ``close``.
+
+        Raises:
+            RuntimeError: another thread serves it already.
+        """
+
+    def take(
+        self, longest_us: int
+    ) -> tuple[Any, Any, BaseException | None, bool] | Callable[[], None] | None:
+        """The next outcome, or callable posted, after waiting for it without the GIL.
+
+        An outcome is the owner (None of a native job), what it returned, what it raised, and
+        whether it never ran, because what it waited for did not get done. None when ``longest_us``
+        have passed, or a signal came; its handler may raise from here.
+        """
+
+    def post(self, call: Callable[[], None]) -> None:
+        """Hand ``call`` to whoever takes."""
+
+    def close(self) -> None:
+        """Let running jobs end, forget the waiting ones, and make every ``serve`` return."""
+
+    @property
+    def serving(self) -> int:
+        """Threads in ``serve``."""
+
+    @property
+    def gil_taken(self) -> int:
+        """How often a lane's thread has taken the GIL to run a job."""
+
+    def figures(self, lane: int) -> dict[str, Any]:
+        """Counts of jobs by fate, and quantiles of ``waited_ns`` and ``ran_ns`` within 1/8.
+
+        Fates: submitted, done, failed, missed (its deadline), dropped, cancelled.
+        """
+
+    def spans(self) -> list[tuple[int, int, str, str, int | None, int, int, int]]:
+        """The jobs kept for a trace, oldest first.
+
+        Each is id, lane, name, state, generation, and when it was submitted, started (0: never)
+        and ended, monotonic nanoseconds.
+        """
+
+    @property
+    def spans_forgotten(self) -> int:
+        """Spans that made way for newer ones."""
+
+class OrtLibrary:
+    """ONNX Runtime's shared library, called through its C API.
+
+    Raises:
+        RuntimeError: the file is not that library, or has another C API than the core declares.
+    """
+
+    def __init__(self, path: str) -> None: ...
+    @property
+    def version(self) -> str:
+        """As the library names it."""
+
+class OrtTensor:
+    """Zeroed host memory of one tensor; calls that share one hand results on without a copy.
+
+    Args:
+        dtype: float32, float16, uint8, int32 or int64.
+        shape: sizes of its axes.
+
+    Raises:
+        ValueError: another dtype, or a size that cannot be.
+    """
+
+    def __init__(self, dtype: str, shape: Sequence[int]) -> None: ...
+    @property
+    def array(self) -> npt.NDArray[Any]:
+        """A view of the memory."""
+
+class OrtModel:
+    """A model that the native core runs; it may be called from several threads at once.
+
+    Args:
+        library: what loads it.
+        path: of the graph; external weights are found beside it.
+        threads: that run it; 0 lets the library take the physical cores.
+        spinning: whether idle pool threads burn their core.
+        memory_arena: whether activation memory is kept between runs.
+        memory_pattern: whether memory is planned once per distinct shape.
+        affinity: cores of the pool's threads but the first, as the library writes them
+            (``1;2``, counted from 1); empty leaves them free.
+
+    Raises:
+        RuntimeError: the library cannot load it.
+    """
+
+    def __init__(
+        self,
+        library: OrtLibrary,
+        path: str,
+        *,
+        threads: int = 0,
+        spinning: bool = False,
+        memory_arena: bool = True,
+        memory_pattern: bool = False,
+        affinity: str = "",
+    ) -> None: ...
+    @property
+    def inputs(self) -> list[tuple[str, str, tuple[int, ...]]]:
+        """Name, dtype and shape of each; -1 for an axis whose size is free."""
+
+    @property
+    def outputs(self) -> list[tuple[str, str, tuple[int, ...]]]:
+        """As ``inputs``."""
+
+    def call(self, inputs: Mapping[str, OrtTensor], outputs: Mapping[str, OrtTensor]) -> NativeJob:
+        """A call with these tensors, to be run any number of times, one at a time.
+
+        One tensor may be both, where the graph writes in place.
+
+        Raises:
+            ValueError: one is missing, unknown, or of another dtype or shape.
+        """

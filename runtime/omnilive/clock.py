@@ -42,3 +42,7 @@ class MonotonicClock:
     def now_us(self) -> int:
         """Microseconds since construction."""
         return (time.monotonic_ns() - self._start_ns) // 1000
+
+    def at_us(self, monotonic_ns: int) -> float:
+        """When that reading of the system's monotonic clock was, microseconds since then."""
+        return (monotonic_ns - self._start_ns) / 1000

@@ -119,6 +119,7 @@ class TaskQueue:
                 done=lambda finished: self._stepped(task, finished),
                 dropped=lambda: self._dropped(task),
                 generation=task.generation,
+                name=str(getattr(task.steps, "__name__", "step")).strip("_"),
             )
         )
 

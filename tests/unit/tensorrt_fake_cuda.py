@@ -1,4 +1,4 @@
-"""A CUDA without a device: memory, streams and graphs, and what may not be done with them.
+"""A CUDA without a device: memory, streams, events and graphs, and what may not be done with them.
 
 Work given to a stream waits until somebody synchronizes, as it may on a device, so that a missing
 wait shows.
@@ -75,6 +75,7 @@ class FakeCuda(ModuleType):
         self.captured: dict[int, list[Op]] = {}
         self.events: dict[int, Marker | None] = {}
         self.allocations = self.synchronizations = self.launches = self.waits = 0
+        self.priorities: dict[int, int] = {}
         self._next = 1 << 20
 
     def at(self, address: int, nbytes: int) -> np.ndarray:
@@ -137,7 +138,11 @@ class FakeCuda(ModuleType):
     def cudaStreamCreateWithPriority(self, flags: int, priority: int) -> tuple[Any, ...]:
         handle = 100 + len(self.queues)
         self.queues[handle] = []
+        self.priorities[handle] = priority
         return cudaError_t.cudaSuccess, handle
+
+    def cudaDeviceGetStreamPriorityRange(self) -> tuple[Any, ...]:
+        return cudaError_t.cudaSuccess, 0, -3
 
     def cudaStreamDestroy(self, handle: int) -> tuple[Any, ...]:
         return (cudaError_t.cudaSuccess,)

@@ -173,7 +173,9 @@ def test_neither_timers_nor_results_hold_each_other_up(thread_lanes: ThreadLanes
     assert results == 50
 
 
-def test_closing_waits_for_the_running_job_and_forgets_the_waiting_ones() -> None:
+def test_closing_waits_for_the_running_job_and_forgets_the_waiting_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     lanes, ran = ThreadLanes(), list[str]()
     started, release = threading.Event(), threading.Event()
 
@@ -191,7 +193,10 @@ def test_closing_waits_for_the_running_job_and_forgets_the_waiting_ones() -> Non
     for run in (first, second):
         lanes.submit(Job(Lane.LISTEN, run, lambda f: None))
     assert started.wait(WAIT_S)
-    release.set()
+    # The first job goes on only when closing has come so far as to wait for its thread.
+    (thread,) = [t for t in threading.enumerate() if t.name == "lane-listen"]
+    join = thread.join
+    monkeypatch.setattr(thread, "join", lambda: [release.set(), join()])
     lanes.close()
     assert ran == ["first"]
     assert not [t for t in threading.enumerate() if t.name.startswith("lane-")]

@@ -17,6 +17,12 @@
 
 namespace nb = nanobind;
 using namespace nb::literals;
+
+namespace omnilive {
+void bind_lanes(nb::module_& module);
+void bind_ort(nb::module_& module);
+}  // namespace omnilive
+
 using omnilive::Dense;
 using omnilive::Input;
 using omnilive::size_from;
@@ -48,6 +54,8 @@ nb::ndarray<nb::numpy, float> ring_read(const omnilive::PcmRing& ring, std::int6
 
 // Signatures and docstrings are in runtime/omnilive/_native.pyi.
 NB_MODULE(_native, module) {
+  omnilive::bind_lanes(module);
+  omnilive::bind_ort(module);
   omnilive::bind_quantize(module);
   nb::class_<omnilive::PcmRing>(module, "PcmRing")
       .def(

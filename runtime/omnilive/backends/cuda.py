@@ -52,6 +52,13 @@ def device_names() -> tuple[str, ...]:
     return tuple(f"cuda:{i}" for i in range(found))
 
 
+def stream_priorities() -> tuple[int, int]:
+    """The lowest and the highest priority of a stream; the lower number is the higher one."""
+    status, lowest, highest = cudart.cudaDeviceGetStreamPriorityRange()
+    checked((status,))
+    return int(lowest), int(highest)
+
+
 class Stream:
     """An ordered queue of device work.
 
@@ -160,14 +167,19 @@ class Stream:
 
 
 class Event:
-    """A point in a stream's work, made by ``Stream.record``."""
+    """A point in a stream's work that other streams, and the host, can wait for."""
 
     def __init__(self) -> None:
         self.handle = checked(cudart.cudaEventCreateWithFlags(_NO_TIMING))
         weakref.finalize(self, cudart.cudaEventDestroy, self.handle)
 
-    def is_reached(self) -> bool:
-        """Whether the work before it is done. It never waits."""
+    @property
+    def reached(self) -> bool:
+        """Whether the work before it is done; never waits.
+
+        Raises:
+            EngineError: the device has failed.
+        """
         result = cudart.cudaEventQuery(self.handle)
         if result[0] == cudart.cudaError_t.cudaErrorNotReady:
             return False

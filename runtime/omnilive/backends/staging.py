@@ -48,7 +48,7 @@ class Staging:
 
     def _free(self, nbytes: int) -> PinnedBuffer:
         for i, (block, read) in enumerate(self._blocks):
-            if block.nbytes >= nbytes and read.is_reached():
+            if block.nbytes >= nbytes and read.reached:
                 del self._blocks[i]
                 return block
         if len(self._blocks) >= MOST_UNDER_WAY:

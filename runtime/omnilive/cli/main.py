@@ -112,6 +112,9 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         action="store_true",
         help="load a pack whose accuracy record misses its tolerance",
     )
+    run.add_argument(
+        "--trace", metavar="FILE", help="also write what each lane did, for ui.perfetto.dev"
+    )
     run.set_defaults(call=_run)
 
 
@@ -172,6 +175,7 @@ def _run(args: argparse.Namespace) -> int:
         out=args.out,
         seed=args.seed,
         allow_inaccurate=args.allow_inaccurate,
+        trace=args.trace,
     )
 
 

@@ -14,6 +14,7 @@ from omnilive.engine.manifest_file import read_manifest
 from omnilive.engine.pack import open_pack
 from omnilive.errors import ConfigError
 from omnilive.plan.verdict import FRAME_SIZE, refuse_over_budget
+from omnilive.realtime import with_measured_threads
 from omnilive.report.page import write_report
 from omnilive.session.asking import Ask
 from omnilive.session.session import RunOptions, Session
@@ -55,6 +56,7 @@ def run(
     out: str,
     seed: int,
     allow_inaccurate: bool,
+    trace: str | None = None,
 ) -> int:
     """Run and report; the report is written also when the run fails halfway.
 
@@ -70,6 +72,8 @@ def run(
     config = load_config(preset, Path(config_file) if config_file else None)
     if naive:
         config = without_reuse(config)
+    if realtime:
+        config = with_measured_threads(config)
     folder = Path(out)
     with Closers() as closers:
         manifest = read_manifest(Path(pack_path))
@@ -87,7 +91,9 @@ def run(
         closers.add(pack.close)
         if realtime:
             pack.warm_up()
-        options = RunOptions(preset=preset, realtime=realtime, seed=seed)
+        options = RunOptions(
+            preset=preset, realtime=realtime, seed=seed, trace=Path(trace) if trace else None
+        )
         view = make_view(Console(), pack.manifest, source.info)
         session = Session(pack, config, options, folder, (view.on_event,))
         closers.enter(view)

@@ -20,7 +20,12 @@ class EngineConfig:
     """
 
     threads: int = 0
-    """Threads of one engine's intra-op pool; 0 lets the backend take the physical cores."""
+    """Threads of one engine's intra-op pool; 0: in real time as many as are measured to add work
+    when the run starts, else the physical cores."""
+
+    affinity: str = ""
+    """Cores of the pool's threads but the first, as onnxruntime writes them: ``2;3`` for three
+    threads, counted from 1. Empty: wherever the system puts them."""
 
     spinning: bool = False
     """Whether idle pool threads burn their core while they wait for the next kernel.

@@ -59,6 +59,8 @@ def open_session(
     options.add_session_config_entry(
         "session.intra_op.allow_spinning", "1" if config.spinning else "0"
     )
+    if config.affinity:
+        options.add_session_config_entry("session.intra_op_thread_affinities", config.affinity)
     for key, value in entries.items():
         options.add_session_config_entry(key, value)
     try:

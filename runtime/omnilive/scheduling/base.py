@@ -1,4 +1,4 @@
-"""What both kinds of lanes share: queues, timers, room and generations. It runs no job itself.
+"""What both kinds of lanes share: timers, room and generations. It holds and runs no job itself.
 
 Policies at a full lane: the see lane drops its oldest waiting job; every other lane refuses one
 more with ``LaneFullError``, so its feeder asks first (``when_room``) and waits. Jobs of a stale
@@ -10,15 +10,15 @@ from __future__ import annotations
 import abc
 import heapq
 import itertools
-import queue
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from omnilive.scheduling.config import LanesConfig
 from omnilive.scheduling.jobs import Finished, Job, Lane, Work
+from omnilive.scheduling.trace import Span
 
 DROP_OLDEST = frozenset({Lane.SEE})
 """Lanes whose newest job is worth more than their oldest."""
@@ -54,8 +54,6 @@ class Lanes(abc.ABC):
 
     def __init__(self, config: LanesConfig | None = None) -> None:
         self._config = config or LanesConfig()
-        self._waiting: dict[Lane, deque[Job]] = {lane: deque() for lane in Lane}
-        self._running: set[Lane] = set()
         self._room: dict[Lane, deque[tuple[int, Callable[[], None]]]] = {
             lane: deque() for lane in Lane
         }
@@ -64,7 +62,6 @@ class Lanes(abc.ABC):
         self._timers: list[tuple[int, int, Timer]] = []
         self._order = itertools.count()
         self._expected = 0
-        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
 
     @abc.abstractmethod
     def now_us(self) -> int:
@@ -86,8 +83,32 @@ class Lanes(abc.ABC):
         """Stop: waiting jobs are forgotten, running ones are waited for."""
 
     @abc.abstractmethod
-    def _launch(self, job: Job) -> None:
-        """Begin a job on its idle lane; ``_finish`` is called on the loop when it has ended."""
+    def spans(self) -> tuple[Span, ...]:
+        """The jobs that have ended, as many as are kept for a trace."""
+
+    @abc.abstractmethod
+    def figures(self) -> Mapping[str, Mapping[str, Any]]:
+        """What was counted and measured of each lane, by its name."""
+
+    @abc.abstractmethod
+    def _load(self, lane: Lane) -> int:
+        """Jobs of ``lane`` whose end the loop has not seen, besides one that runs."""
+
+    @abc.abstractmethod
+    def _admit(self, job: Job) -> list[Job] | None:
+        """Queue a live job; ``_hand_over`` is called on the loop when it has ended.
+
+        Returns:
+            The jobs that had to make way, perhaps itself; None when the lane refuses it.
+        """
+
+    @abc.abstractmethod
+    def _withdraw_stale(self) -> list[Job]:
+        """Take out the jobs that are stale and have not begun, lane by lane."""
+
+    @abc.abstractmethod
+    def _post(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called on the loop; from any thread."""
 
     def at(self, time_us: int, callback: Callable[[], None]) -> Timer:
         """Call ``callback`` on the loop at ``time_us``, or soon when that has passed.
@@ -111,7 +132,7 @@ class Lanes(abc.ABC):
             self._expected -= 1
             callback()
 
-        return partial(self._inbox.put, receive)
+        return partial(self._post, receive)
 
     def submit(self, job: Job) -> None:
         """Queue a job. One of a stale generation is dropped at once.
@@ -122,15 +143,14 @@ class Lanes(abc.ABC):
             LaneFullError: any other lane has no room.
         """
         if self.is_stale(job.generation):
-            _drop(job)
+            drop(job)
             return
-        waiting = self._waiting[job.lane]
-        if not self.has_room(job.lane):
-            if job.lane not in DROP_OLDEST:
-                raise LaneFullError(f"the {job.lane.value} lane has {len(waiting)} jobs waiting")
-            _drop(waiting.popleft())
-        waiting.append(job)
-        self._start_next(job.lane)
+        made_way = self._admit(job)
+        if made_way is None:
+            waiting = self._load(job.lane)
+            raise LaneFullError(f"the {job.lane.value} lane has {waiting} jobs waiting")
+        for dropped in made_way:
+            drop(dropped)
 
     def capacity(self, lane: Lane) -> int:
         """Jobs that may wait on ``lane``."""
@@ -138,7 +158,7 @@ class Lanes(abc.ABC):
 
     def has_room(self, lane: Lane, jobs: int = 1) -> bool:
         """Whether ``jobs`` more jobs may wait on ``lane`` without breaking its limit."""
-        return len(self._waiting[lane]) + jobs <= self.capacity(lane)
+        return self._load(lane) + jobs <= self.capacity(lane)
 
     def when_room(self, lane: Lane, callback: Callable[[], None], jobs: int = 1) -> None:
         """Call back once, when ``lane`` has room for ``jobs``: how a feeder feels back-pressure.
@@ -163,15 +183,11 @@ class Lanes(abc.ABC):
         self._live_from = max(self._live_from, generation)
         for forget in self._forget_stale:
             forget()
-        for lane, waiting in self._waiting.items():
-            stale = [job for job in waiting if self.is_stale(job.generation)]
-            if stale:
-                kept = [job for job in waiting if not self.is_stale(job.generation)]
-                waiting.clear()
-                waiting.extend(kept)
-                self._room_made(lane)
-            for job in stale:
-                _drop(job)
+        withdrawn = self._withdraw_stale()
+        for lane in dict.fromkeys(job.lane for job in withdrawn):
+            self._room_made(lane)
+        for job in withdrawn:
+            drop(job)
 
     def on_stale(self, forget: Callable[[], None]) -> None:
         """Call ``forget`` whenever generations have gone stale, before their jobs are dropped."""
@@ -190,14 +206,6 @@ class Lanes(abc.ABC):
     def _fire_next(self) -> None:
         heapq.heappop(self._timers)[2].fire()
 
-    def _start_next(self, lane: Lane) -> None:
-        if lane in self._running or not self._waiting[lane]:
-            return
-        job = self._waiting[lane].popleft()
-        self._running.add(lane)
-        self._launch(job)
-        self._room_made(lane)
-
     def _room_made(self, lane: Lane) -> None:
         """Offer the room from a timer: whoever made it has not finished yet."""
         if self._room[lane]:
@@ -208,14 +216,12 @@ class Lanes(abc.ABC):
         while waiting and self.has_room(lane, waiting[0][0]):
             waiting.popleft()[1]()
 
-    def _finish(self, job: Job, finished: Finished[Any]) -> None:
-        """On the loop: free the lane, hand the result over, start what waits."""
-        self._running.discard(job.lane)
+    def _hand_over(self, job: Job, finished: Finished[Any]) -> None:
+        """On the loop: give a result to whoever wanted it, unless nobody does any more."""
         if self.is_stale(job.generation):
-            _drop(job)
+            drop(job)
         else:
             job.done(finished)
-        self._start_next(job.lane)
 
 
 def timed(job: Job) -> tuple[Work[Any], Finished[Any]]:
@@ -225,6 +231,7 @@ def timed(job: Job) -> tuple[Work[Any], Finished[Any]]:
     return work, Finished(work.value, (time.perf_counter_ns() - start_ns) // 1000)
 
 
-def _drop(job: Job) -> None:
+def drop(job: Job) -> None:
+    """On the loop: tell whoever wanted a job's result that there will be none."""
     if job.dropped is not None:
         job.dropped()

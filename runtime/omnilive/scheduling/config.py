@@ -1,4 +1,4 @@
-"""How many jobs may wait on each lane. Data only."""
+"""How many jobs may wait on each lane, and how lanes wait for them. Data only."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ from omnilive.limits import check_range
 
 MOST_WAITING = 65_536
 """The highest limit of a lane: jobs hold frames and audio, so more would be no limit."""
+
+LONGEST_SPIN_US = 10_000
+"""Beyond this an idle lane would cost more CPU than any wake-up does."""
+
+MOST_CORES = 256
+
+LONGEST_PATIENCE_MS = 60_000
+"""A lane that waits for a minute has missed whatever it was for."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +32,12 @@ class LanesConfig:
     """Instruction checks and steps of an answer; only the live generation's wait here."""
     speak: int = 256
     """Sentences to synthesize; near the limit the answer's decoding waits."""
+    spin_us: int = 50
+    """How long an idle lane looks for work before it sleeps, microseconds; real time only."""
+    cores: int = 0
+    """Cores that the jobs of all lanes share in real time; 0: as many as engines run on."""
+    patience_ms: int = 1_000
+    """How long more important lanes may keep the cores from one that is ready, milliseconds."""
 
     def validate(self) -> None:
         """Raises ConfigError for a value outside its range."""
@@ -32,3 +46,6 @@ class LanesConfig:
         check_range("lanes.remember", self.remember, 1, MOST_WAITING, "jobs")
         check_range("lanes.reason", self.reason, 4, MOST_WAITING, "jobs")
         check_range("lanes.speak", self.speak, 32, MOST_WAITING, "jobs")
+        check_range("lanes.spin_us", self.spin_us, 0, LONGEST_SPIN_US, "microseconds")
+        check_range("lanes.cores", self.cores, 0, MOST_CORES, "cores")
+        check_range("lanes.patience_ms", self.patience_ms, 0, LONGEST_PATIENCE_MS, "ms")

@@ -46,6 +46,7 @@ class Job:
         dropped: called on the loop instead of ``done``, when a full lane or a stale generation
             drops the job or its result.
         generation: None for work that outlives any turn, such as perception.
+        name: what a trace calls it; by default what ``run`` is called.
     """
 
     lane: Lane
@@ -53,3 +54,9 @@ class Job:
     done: Callable[[Finished[Any]], None]
     dropped: Callable[[], None] | None = None
     generation: int | None = None
+    name: str = ""
+
+    @property
+    def title(self) -> str:
+        """Its name in a trace."""
+        return self.name or str(getattr(self.run, "__name__", "job"))

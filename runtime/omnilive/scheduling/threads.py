@@ -1,35 +1,75 @@
-"""Lanes in real time: one thread per lane. Nothing but jobs runs on those threads."""
+"""Lanes in real time: the native core's scheduler, one thread per lane.
+
+A lane's thread stays in the native core: it takes the GIL to run a job of Python and for nothing
+else. Queues, policies and order are the scheduler's; here is only the loop that callbacks run on.
+"""
 
 from __future__ import annotations
 
-import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
+from omnilive._native import LaneScheduler
 from omnilive.clock import MonotonicClock
-from omnilive.scheduling.base import Lanes, timed
+from omnilive.scheduling.base import DROP_OLDEST, Lanes, drop, timed
 from omnilive.scheduling.config import LanesConfig
 from omnilive.scheduling.jobs import Job, Lane
+from omnilive.scheduling.trace import Span
 
 LONGEST_WAIT_US = 60_000_000
 """The loop waits at most this long at a stretch, and then looks at its timers again: what the
 system can wait for at once is limited, when a timer may be due is not."""
+
+INDEX = {lane: index for index, lane in enumerate(Lane)}
+"""Lanes as the native core counts them."""
+
+RANGES_LIBRARY = "libnvToolsExt.so.1"
+"""Comes with CUDA up to 12: where it is, a profiler of NVIDIA's sees every job as a range."""
+
+PRIORITY = {Lane.LISTEN: 0, Lane.SEE: 1, Lane.SPEAK: 2, Lane.REASON: 3, Lane.REMEMBER: 4}
+"""Who gets the cores first: ears and eyes before words, and what can wait last."""
 
 
 class ThreadLanes(Lanes):
     """Jobs run on the thread of their lane, results are handed back to the loop's thread.
 
     An exception in a job is raised from ``run``.
+
+    Args:
+        config: limits of the lanes.
+        shares: cores that a job of each lane keeps busy. Jobs that together want more than
+            ``config.cores`` wait for each other, the more important lane first; without shares
+            every lane runs whenever it has a job.
+        spans_kept: jobs kept for a trace, the newest.
     """
 
-    def __init__(self, config: LanesConfig | None = None) -> None:
+    def __init__(
+        self,
+        config: LanesConfig | None = None,
+        shares: Mapping[Lane, int] | None = None,
+        spans_kept: int = 0,
+    ) -> None:
         super().__init__(config)
+        shares = shares or {}
         self._clock = MonotonicClock()
-        self._jobs: dict[Lane, queue.SimpleQueue[Job | None]] = {
-            lane: queue.SimpleQueue() for lane in Lane
-        }
+        self._scheduler = LaneScheduler(
+            capacities=[self.capacity(lane) for lane in Lane],
+            drop_oldest=[lane in DROP_OLDEST for lane in Lane],
+            priorities=[PRIORITY[lane] for lane in Lane],
+            permits=[shares.get(lane, 0) for lane in Lane],
+            cores=self._config.cores or max(shares.values(), default=0),
+            spin_us=self._config.spin_us,
+            patience_us=self._config.patience_ms * 1_000,
+            trace_capacity=spans_kept,
+            ranges_library=RANGES_LIBRARY,
+        )
+        # Threads of Python's making, so that debuggers and tracebacks know them by name.
         self._threads = [
-            threading.Thread(target=self._work, args=(lane,), name=f"lane-{lane.value}")
+            threading.Thread(
+                target=self._scheduler.serve, args=(INDEX[lane],), name=f"lane-{lane.value}"
+            )
             for lane in Lane
         ]
 
@@ -44,54 +84,85 @@ class ThreadLanes(Lanes):
         self._clock = MonotonicClock()
 
     def run(self) -> None:
-        """Run until there is no timer, no running job and nothing expected.
+        """Run until there is no timer, no job left and nothing expected.
 
         A turn of the loop takes one thing handed over by a thread and calls one timer that is
         due, so that neither kind can hold up the other.
         """
         while (wait_us := self._wait_us()) is not None:
-            try:
-                received = self._inbox.get(timeout=wait_us / 1e6)
-            except queue.Empty:
-                pass
-            else:
-                received()
+            arrived = self._scheduler.take(wait_us)
+            if isinstance(arrived, tuple):
+                self._ended(*arrived)
+            elif arrived is not None:
+                arrived()
             due_us = self._next_due_us()
             if due_us is not None and due_us <= self.now_us():
                 self._fire_next()
 
     def close(self) -> None:
         """Let running jobs end, then stop the threads."""
-        for jobs in self._jobs.values():
-            jobs.put(None)
+        self._scheduler.close()
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join()
 
+    def spans(self) -> tuple[Span, ...]:
+        """See ``Lanes.spans``."""
+        at_us, lanes = self._clock.at_us, tuple(Lane)
+        return tuple(
+            Span(
+                lanes[lane],
+                name,
+                state,
+                generation,
+                at_us(submitted_ns),
+                at_us(started_ns) if started_ns else None,
+                at_us(ended_ns),
+            )
+            for _, lane, name, state, generation, submitted_ns, started_ns, ended_ns in (
+                self._scheduler.spans()
+            )
+        )
+
+    def figures(self) -> Mapping[str, Mapping[str, Any]]:
+        """See ``Lanes.figures``: counts by fate, and quantiles of waits and runs."""
+        return {lane.value: self._scheduler.figures(INDEX[lane]) for lane in Lane}
+
     def _wait_us(self) -> int | None:
-        """How long the loop may wait for its inbox, or None when there is nothing to wait for."""
+        """How long the loop may wait for arrivals, or None when there is nothing to wait for."""
         due_us = self._next_due_us()
         if due_us is not None:
             return min(max(0, due_us - self.now_us()), LONGEST_WAIT_US)
-        return LONGEST_WAIT_US if self._running or self._expected else None
+        return LONGEST_WAIT_US if self._scheduler.busy or self._expected else None
 
-    def _launch(self, job: Job) -> None:
-        self._jobs[job.lane].put(job)
+    def _load(self, lane: Lane) -> int:
+        return self._scheduler.load(INDEX[lane])
 
-    def _work(self, lane: Lane) -> None:
-        while (job := self._jobs[lane].get()) is not None:
-            self._inbox.put(self._outcome(job))
+    def _admit(self, job: Job) -> list[Job] | None:
+        ticket, made_way = self._scheduler.submit(
+            INDEX[job.lane],
+            job,
+            partial(timed, job),
+            generation=job.generation,
+            name=job.title,
+        )
+        if not isinstance(ticket, str):
+            return made_way
+        # Of a lane that drops its oldest, all that is left may have begun: the newest goes then.
+        return [*made_way, job] if job.lane in DROP_OLDEST else None
 
-    def _outcome(self, job: Job) -> Callable[[], None]:
-        try:
-            _, finished = timed(job)
-        except BaseException as error:
-            return _raiser(error)
-        return lambda: self._finish(job, finished)
+    def _withdraw_stale(self) -> list[Job]:
+        return self._scheduler.cancel_before(self._live_from)
 
+    def _post(self, callback: Callable[[], None]) -> None:
+        self._scheduler.post(callback)
 
-def _raiser(error: BaseException) -> Callable[[], None]:
-    def raise_it() -> None:
-        raise error
-
-    return raise_it
+    def _ended(self, job: Job, value: Any, error: BaseException | None, dropped: bool) -> None:
+        if error is not None:
+            raise error
+        if dropped:
+            drop(job)
+        else:
+            _, finished = value
+            self._hand_over(job, finished)
+        self._room_made(job.lane)

@@ -15,6 +15,7 @@ from omnilive import events
 from omnilive.closing import Closers
 from omnilive.config import RuntimeConfig
 from omnilive.engine.pack import EnginePack
+from omnilive.errors import OutputError
 from omnilive.eventlog import EventLog, Listener
 from omnilive.lanes import Lanes, ThreadLanes, VirtualLanes
 from omnilive.memory.compressor import Compressor
@@ -30,6 +31,8 @@ from omnilive.perception.vad import SileroVad
 from omnilive.reasoning.instruction import InstructionCheck
 from omnilive.reasoning.prompt import PromptBuilder
 from omnilive.reasoning.reasoner import Reasoner
+from omnilive.scheduling.cores import core_shares
+from omnilive.scheduling.trace import SPANS_KEPT, write_trace
 from omnilive.session.answering import Answerer, AnswerParts
 from omnilive.session.asking import Ask, Asking
 from omnilive.session.conversation import Conversation, ConversationParts
@@ -69,11 +72,13 @@ class RunOptions:
         preset: name of the preset, for the log.
         realtime: wall clock instead of virtual time.
         seed: of token sampling.
+        trace: file for a trace of the lanes; None writes none.
     """
 
     preset: str = "edge"
     realtime: bool = False
     seed: int = 0
+    trace: Path | None = None
 
 
 class Session:
@@ -107,7 +112,12 @@ class Session:
         self._options = options
         self._folder = folder
         self._output = config.output
-        self._lanes: Lanes = (ThreadLanes if options.realtime else VirtualLanes)(config.lanes)
+        spans_kept = SPANS_KEPT if options.trace is not None else 0
+        self._lanes: Lanes = (
+            ThreadLanes(config.lanes, core_shares(config.engine.threads), spans_kept)
+            if options.realtime
+            else VirtualLanes(config.lanes, spans_kept)
+        )
         self._log = EventLog(folder, self._lanes, listeners, config.output)
         self._track = AnswerTrack()
         self._door = Door(self._lanes)
@@ -211,6 +221,7 @@ class Session:
                 raised; what fails while the run is brought to its end is attached to it as notes.
         """
         with Closers() as closers:
+            closers.add(self._write_trace)
             closers.add(self._lanes.close)
             closers.add(self._track.close)
             self._begin(source)
@@ -349,6 +360,17 @@ class Session:
             f"a question for {asked_s:.1f} s is asked now: the stream ended before",
         )
         self._conversation.ask(ask.text)
+
+    def _write_trace(self) -> None:
+        if self._options.trace is not None:
+            try:
+                write_trace(self._options.trace, self._lanes.spans(), self._lanes.figures())
+            except OSError as e:
+                raise OutputError(
+                    f"could not be written ({e.strerror or e})",
+                    where=str(self._options.trace),
+                    mend="Name another file with --trace; the run's other results are kept.",
+                ) from e
 
     def _stop_reading(self, items: Prefetch[Item]) -> None:
         if not items.close(READER_STOP_S):

@@ -1,0 +1,272 @@
+"""Lanes under load: how long frames wait and whether sound is lost while engines run without pause.
+
+The loads are engines run step by step, as a session runs them: each step is one job, and the next
+is submitted when its result has reached the loop.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from onnx import TensorProto, helper, numpy_helper
+
+from lane_bars import Row
+from omnilive.engine.pack import EnginePack
+from omnilive.lanes import Finished, Job, Lane, LanesConfig, ThreadLanes, Work
+from omnilive.memory.compressor import Compressor
+from omnilive.memory.config import CompressionConfig
+from omnilive.perception.frame_encoder import FrameEncoder
+from omnilive.reasoning.config import ReasoningConfig
+from omnilive.scheduling.cores import core_shares
+from omnilive.tasks import Task, TaskQueue
+
+STEP_S = 0.05
+WIDTH, MATRICES = 2048, 4
+"""A decode step is products with matrices that no cache holds."""
+CLIP_FRAMES = 16
+PREFILL_TOKENS = 4096
+FRAME = (720, 1280, 3)
+BLOCK_SAMPLES, BLOCKS_PER_S = 1_600, 10
+
+Steps = Generator[Work[Any], None, None]
+
+
+@dataclass
+class Watched:
+    """What happened to the frames, and how long the load's steps and the frames themselves took."""
+
+    waits_us: list[float] = field(default_factory=list)
+    own_us: list[float] = field(default_factory=list)
+    steps_us: list[float] = field(default_factory=list)
+    lost: int = 0
+
+
+def decode_steps(threads: int) -> Callable[[], Steps]:
+    """Steps of about 50 ms of a decoder-like engine: one row through matrix after matrix."""
+    session = _step_engine(threads)
+    row = np.ones((1, WIDTH), np.float32)
+
+    def steps() -> Steps:
+        while True:
+            session.run(None, {"x": row})
+            yield Work(None, 0)
+
+    return steps
+
+
+def prefill_steps(pack: EnginePack) -> Callable[[], Steps]:
+    """4 k tokens through the pack's reasoner, a chunk a step, again and again."""
+    decoder, chunk = pack.decoder("vlm_lm"), ReasoningConfig().prefill_chunk
+    arena = decoder.new_arena(PREFILL_TOKENS)
+    width = next(
+        t.shape[-1] for t in pack.manifest.engines["vlm_lm"].inputs if t.name == "inputs_embeds"
+    )
+    block = np.full((chunk, int(width)), 0.01, np.float32)
+
+    def steps() -> Steps:
+        while True:
+            if arena.length + chunk > PREFILL_TOKENS:
+                arena.truncate(0)
+            decoder.logits(arena, block, rows=np.zeros(0, np.int64))
+            yield Work(None, 0)
+
+    return steps
+
+
+def compression_steps(pack: EnginePack) -> Callable[[], Steps]:
+    """Clips of 16 frames through the pack's compressor, as a session steps it."""
+    compressor = Compressor(pack, CompressionConfig())
+    shape = next(t.shape for t in pack.manifest.engines["mem_proj"].inputs)
+    features = [np.zeros([int(n) for n in shape[1:]], np.float32) for _ in range(CLIP_FRAMES)]
+
+    def steps() -> Steps:
+        while True:
+            compression = compressor.begin(features, 0, CLIP_FRAMES * 1_000_000)
+            try:
+                while not compression.step():
+                    yield Work(None, 0)
+            finally:
+                compression.cancel()
+            yield Work(None, 0)
+
+    return steps
+
+
+def watch(
+    pack: EnginePack, lane: Lane, steps: Steps, threads: int, frames: int, fps: float
+) -> Watched:
+    """Encode frames at ``fps`` while ``lane`` runs ``steps`` without pause."""
+    encoder, rng, watched = FrameEncoder(pack), random.Random(7), Watched()
+    rgb = np.zeros(FRAME, np.uint8)
+    encoder.encode(rgb)
+    next(steps)
+    lanes = ThreadLanes(LanesConfig(), core_shares(threads))
+    lanes.start()
+    tasks = TaskQueue(lanes, lane)
+    left = frames
+
+    def submit(due_ns: int) -> None:
+        def encode() -> Work[int]:
+            encoder.encode(rgb)
+            return Work(time.monotonic_ns(), 0)
+
+        def done(finished: Finished[int]) -> None:
+            watched.waits_us.append((finished.value - due_ns) / 1e3)
+            watched.own_us.append(finished.wall_us)
+            arrived()
+
+        def lost() -> None:
+            watched.lost += 1
+            arrived()
+
+        lanes.submit(Job(Lane.SEE, encode, done, dropped=lost))
+
+    def arrived() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            lanes.cancel_before(2)  # the load ends
+
+    start_us = lanes.now_us()
+    for i in range(frames):
+        # Frames come at any phase of a step.
+        at_us = start_us + round((i + rng.random()) * 1e6 / fps)
+        lanes.at(at_us, lambda: submit(time.monotonic_ns()))
+    tasks.submit(Task(steps, lambda step: watched.steps_us.append(step.wall_us), generation=1))
+    try:
+        lanes.run()
+    finally:
+        lanes.close()
+    return watched
+
+
+def frame_rows(name: str, watched: Watched) -> list[Row]:
+    """Waits of the frames beside one step and their own service time, and frames lost."""
+    step = Row("", "ms", tuple(us / 1e3 for us in watched.steps_us)).summary
+    own = Row("", "ms", tuple(us / 1e3 for us in watched.own_us)).summary
+    bar = (step.p99 if step else 0.0) + (own.p99 if own else 0.0)
+    waits = tuple(us / 1e3 for us in watched.waits_us)
+    return [
+        Row(f"step of {name}", "ms", tuple(us / 1e3 for us in watched.steps_us)),
+        Row(
+            f"frame's own service time during {name}",
+            "ms",
+            tuple(us / 1e3 for us in watched.own_us),
+        ),
+        Row(f"frame → feature during {name}", "ms", waits, "p99", bar),
+        Row(f"frames lost during {name}", "frames", (float(watched.lost),), "maximum", 0.0),
+    ]
+
+
+def audio_rows(threads: int, seconds: float, speed: float) -> list[Row]:
+    """Sound lost while every lane has more work than it can do.
+
+    Blocks of 100 ms come at ``speed`` times their pace; the source waits where the listen lane has
+    no room, as ``session.feeding`` does.
+    """
+    lanes = ThreadLanes(LanesConfig(), core_shares(threads))
+    lanes.start()
+    blocks = round(seconds * BLOCKS_PER_S)
+    heard = fed = 0
+    ran = dict.fromkeys(Lane, 0)
+
+    def feed() -> None:
+        nonlocal fed
+        samples = np.zeros(BLOCK_SAMPLES, np.float32)
+        lanes.submit(Job(Lane.LISTEN, lambda: Work(len(samples), 0), took))
+        fed += 1
+        if fed < blocks:
+            due_us = start_us + round(fed * 1e6 / BLOCKS_PER_S / speed)
+            lanes.at(due_us, lambda: lanes.when_room(Lane.LISTEN, feed))
+
+    def took(finished: Finished[int]) -> None:
+        nonlocal heard
+        heard += finished.value
+        ran[Lane.LISTEN] += 1
+        if heard == blocks * BLOCK_SAMPLES:
+            lanes.cancel_before(2)
+
+    side = np.ones((256, 256), np.float32)
+
+    def saturate(lane: Lane) -> None:
+        """Keep the lane full: whatever ends is followed by more."""
+
+        def work() -> Work[float]:
+            return Work(float((side @ side)[0, 0]), 0)
+
+        def done(finished: Finished[float]) -> None:
+            ran[lane] += 1
+            more()
+
+        def more() -> None:
+            if not lanes.is_stale(1):
+                lanes.submit(Job(lane, work, done, generation=1))
+
+        for _ in range(lanes.capacity(lane)):
+            more()
+
+    start_us = lanes.now_us()
+    began = time.monotonic()
+    for lane in set(Lane) - {Lane.LISTEN}:
+        saturate(lane)
+    feed()
+    try:
+        lanes.run()
+    finally:
+        lanes.close()
+    lost = blocks * BLOCK_SAMPLES - heard
+    pace = seconds / (time.monotonic() - began)
+    others = min(ran[lane] for lane in set(Lane) - {Lane.LISTEN})
+    return [
+        Row(
+            f"audio lost in {seconds:.0f} s, all lanes saturated",
+            "samples",
+            (float(lost),),
+            "maximum",
+            0.0,
+        ),
+        Row("pace the sound was taken at", "× real time", (pace,)),
+        Row("jobs of the least served lane meanwhile", "jobs", (float(others),), "p50", 1.0, True),
+    ]
+
+
+def _step_engine(threads: int) -> ort.InferenceSession:
+    """A chain of matrix products, as many as take about 50 ms."""
+    probe = _chain(threads, MATRICES)
+    row = np.ones((1, WIDTH), np.float32)
+    probe.run(None, {"x": row})
+    begin = time.perf_counter()
+    for _ in range(3):
+        probe.run(None, {"x": row})
+    each = (time.perf_counter() - begin) / (3 * MATRICES)
+    return _chain(threads, max(MATRICES, round(STEP_S / each)))
+
+
+def _chain(threads: int, products: int) -> ort.InferenceSession:
+    rng = np.random.default_rng(5)
+    weights = [
+        numpy_helper.from_array(
+            (rng.standard_normal((WIDTH, WIDTH)) / WIDTH**0.5).astype(np.float32), f"w{i}"
+        )
+        for i in range(MATRICES)
+    ]
+    names = ["x", *(f"h{i}" for i in range(1, products)), "y"]
+    nodes = [
+        helper.make_node("MatMul", [names[i], f"w{i % MATRICES}"], [names[i + 1]])
+        for i in range(products)
+    ]
+    io = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, WIDTH]) for n in ("x", "y")]
+    graph = helper.make_graph(nodes, "steps", io[:1], io[1:], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return ort.InferenceSession(
+        model.SerializeToString(), sess_options=options, providers=["CPUExecutionProvider"]
+    )

@@ -1,0 +1,123 @@
+"""How many cores are shared, and that lanes which want them take turns."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lane_jobs import WAIT_S, soon
+from omnilive.config import RuntimeConfig
+from omnilive.engine.config import EngineConfig
+from omnilive.lanes import Job, Lane, LanesConfig, ThreadLanes, Work
+from omnilive.realtime import with_measured_threads
+from omnilive.scheduling.cores import (
+    allowed_cores,
+    core_shares,
+    measured_cores,
+    thread_throughput,
+)
+
+
+@pytest.fixture
+def one_core() -> Iterator[ThreadLanes]:
+    """Lanes whose every job wants the only core."""
+    lanes = ThreadLanes(LanesConfig(cores=1, patience_ms=60_000), dict.fromkeys(Lane, 1))
+    lanes.start()
+    yield lanes
+    lanes.close()
+
+
+@given(cores=st.integers(1, 64), limit=st.integers(1, 64))
+def test_threads_are_counted_while_each_adds_a_cores_worth(cores: int, limit: int) -> None:
+    found = measured_cores(limit, lambda threads: float(min(threads, cores)))
+    assert 1 <= found <= limit
+    if cores >= limit:
+        assert found == limit
+    else:  # the last doubling that paid
+        assert cores / 2 < found <= 2 * cores
+
+
+def test_second_threads_of_a_core_are_not_counted() -> None:
+    assert measured_cores(8, lambda threads: min(threads, 4) + 0.3 * max(0, threads - 4)) == 4
+
+
+def test_work_of_threads_is_measured() -> None:
+    assert thread_throughput(1, seconds=0.001) > 0
+
+
+@pytest.mark.parametrize(
+    ("written", "most"), [("150000 100000\n", 2), ("10000 100000\n", 1), ("max 100000\n", 1024)]
+)
+def test_a_quota_limits_the_cores(tmp_path: Path, written: str, most: int) -> None:
+    unlimited = allowed_cores(tmp_path / "none")
+    (tmp_path / "cpu.max").write_text(written, encoding="ascii")
+    assert allowed_cores(tmp_path / "cpu.max") == min(unlimited, most)
+
+
+def test_lanes_take_turns_on_one_core_the_more_important_first(one_core: ThreadLanes) -> None:
+    log: list[str] = []
+    release = threading.Event()
+
+    def hold() -> Work[str]:
+        assert release.wait(WAIT_S)
+        return Work("held", 0)
+
+    def begin() -> None:
+        one_core.submit(Job(Lane.REMEMBER, hold, lambda f: log.append(f.value)))
+        for lane in (Lane.REMEMBER, Lane.REASON, Lane.SPEAK, Lane.SEE, Lane.LISTEN):
+            one_core.submit(
+                Job(lane, lambda lane=lane: Work(lane.value, 0), lambda f: log.append(f.value))  # type: ignore[misc]
+            )
+        release.set()
+
+    soon(one_core, begin)
+    one_core.run()
+    assert log == ["held", "listen", "see", "speak", "reason", "remember"]
+
+
+def test_a_job_that_waits_for_a_core_is_cancelled_with_its_generation(
+    one_core: ThreadLanes,
+) -> None:
+    log: list[str] = []
+    release = threading.Event()
+
+    def hold() -> Work[str]:
+        assert release.wait(WAIT_S)
+        return Work("held", 0)
+
+    def begin() -> None:
+        one_core.submit(Job(Lane.SEE, hold, lambda f: log.append(f.value)))
+        one_core.submit(
+            Job(
+                Lane.REASON,
+                lambda: Work("stale", 0),
+                lambda f: log.append(f.value),
+                dropped=lambda: log.append("dropped"),
+                generation=1,
+            )
+        )
+        one_core.cancel_before(2)
+        release.set()
+
+    soon(one_core, begin)
+    one_core.run()
+    assert log == ["dropped", "held"]
+
+
+def test_engines_share_all_cores_and_the_voice_takes_one() -> None:
+    shares = core_shares(6)
+    assert shares[Lane.SPEAK] == 1
+    assert all(shares[lane] == 6 for lane in set(Lane) - {Lane.SPEAK})
+
+
+def test_threads_left_open_are_measured_and_those_given_are_kept() -> None:
+    measured = with_measured_threads(RuntimeConfig())
+    assert 1 <= measured.engine.threads <= allowed_cores()
+    given = dataclasses.replace(RuntimeConfig(), engine=EngineConfig(threads=3))
+    assert with_measured_threads(given) is given
