@@ -356,7 +356,7 @@ FAULTS: dict[str, tuple[str, str, str, str]] = {
     ),
     "a pinned block that is filled before it was read": (
         "staging",
-        "block.nbytes >= nbytes and read.is_reached()",
+        "block.nbytes >= nbytes and read.reached",
         "block.nbytes >= nbytes",
         "differs",
     ),
