@@ -93,3 +93,39 @@ def test_an_answer_that_was_interrupted_reads_as_if_it_never_was(
     while not answer.done:
         said.append(answer.step())
     assert said == expected
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    shared=st.integers(0, 30),
+    fresh_tokens=st.integers(1, 30),
+    given_tokens=st.integers(0, TOKENS),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_the_kv_under_a_new_prompt_is_that_of_a_prefill_of_it_with_the_spoken_tokens(
+    fp32_pack: EnginePack, shared: int, fresh_tokens: int, given_tokens: int, seed: int
+) -> None:
+    old, other = prompt_of(fp32_pack, 40, seed), prompt_of(fp32_pack, fresh_tokens, seed ^ 1)
+    embeds = np.concatenate([old.embeds[:shared], other.embeds])
+    plora = np.concatenate([old.plora_rows[old.plora_rows < shared], other.plora_rows + shared])
+    new = Prompt(embeds, plora, PromptCounts(len(embeds), 0, 0, 0))
+    answer = begin(fp32_pack, old)
+    ids: list[int] = []
+    while len(ids) < given_tokens and not answer.done:
+        ids.append(answer.step().id)
+    assert answer.renew(new) == min(shared, len(embeds) - 1)
+    while not answer.prefill_step():
+        pass
+    table = fp32_pack.table("vlm_embed")
+    if not answer.done:
+        answer.step()
+    elif ids:
+        answer._reasoner.append(answer, table.rows(ids))
+
+    expected = begin(fp32_pack, new)
+    if ids:
+        expected._reasoner.append(expected, table.rows(ids))
+    probe = table.rows([7])
+    assert relative_error(next_logits(answer, probe), next_logits(expected, probe)) <= (
+        FP32_RELATIVE_ERROR
+    )
