@@ -134,8 +134,10 @@ class CudaSession:
             self.session.run_with_iobinding(binding, self._options)
         except Exception as e:
             raise run_error(self.name, e) from e
-        for placed in self._inputs.values():
-            placed.done()
+        finally:
+            # Also after a failure: the inputs' copies were given to the stream.
+            for placed in self._inputs.values():
+                placed.done()
 
     def taken(self, value: Any, dtype: str) -> DeviceArray:
         """An output that onnxruntime allocated in the last run, as an array."""
