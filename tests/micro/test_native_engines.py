@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -158,3 +158,19 @@ def test_what_is_no_model_and_no_library_is_an_error(
         OrtLibrary("libm.so.6")
     with pytest.raises(RuntimeError, match="cannot load"):
         OrtLibrary(str(folder))
+
+
+def test_the_cores_of_an_engines_threads_reach_the_library(
+    library: OrtLibrary, micro_pack: Path
+) -> None:
+    pinned = EngineConfig(threads=2, affinity="1")
+    with closing(open_pack(micro_pack, config=pinned)) as pack:
+        info = pack.manifest.engines["mem_vit"]
+        assert pack.engine("mem_vit").run({"frames": np.zeros((1, 112, 112, 3), np.uint8)})
+        assert open_model(library, info, pack.path, pinned).inputs
+    wrong = EngineConfig(threads=2, affinity="no core")
+    with closing(open_pack(micro_pack, config=wrong)) as pack:
+        with pytest.raises(EngineError, match="mem_vit"):
+            pack.engine("mem_vit")
+        with pytest.raises(EngineError, match="mem_vit"):
+            open_model(library, info, pack.path, wrong)
