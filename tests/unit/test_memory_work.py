@@ -13,9 +13,11 @@ from memory_counting import REFERENCE, CountingPack, CountingTokenizer, geometry
 from memory_form import Geometry, Stream, incremental_work, naive_work
 from memory_stream import Recalled, Script, watch
 from omnilive.config import RuntimeConfig, without_reuse
+from omnilive.errors import ConfigError
 from omnilive.memory.config import (
     CompressionConfig,
     LongTermConfig,
+    MemoryConfig,
     RetrievalConfig,
     SegmentationConfig,
 )
@@ -131,3 +133,8 @@ def test_without_questions_and_slides_the_form_is_the_sum_of_the_issue() -> None
 )
 def test_numbers_are_counted_digit_by_digit(text: str, tokens: int) -> None:
     assert len(CountingTokenizer().encode(text)) == tokens
+
+
+def test_an_unknown_algorithm_is_refused_by_its_name() -> None:
+    with pytest.raises(ConfigError, match=r"memory\.algorithm.*eager"):
+        MemoryConfig(algorithm="eager").validate()
