@@ -120,7 +120,7 @@ def current(pack: Path, **asked: Any) -> bool:
     )
     source: Future[dict[str, str]] = Future()
     source.set_result(dict(read_manifest(pack).source))
-    options = {"verify": False, "measure": False, "allow_inaccurate": False, **asked}
+    options = dict.fromkeys(("verify", "measure", "quality", "allow_inaccurate"), False) | asked
     return is_current(pack, recipe_of(request), "ort", source, stage=lambda _: None, **options)
 
 
