@@ -25,11 +25,12 @@ class Call final : public Work {
   std::function<void()> does_;
 };
 
-// Serves every lane until it goes out of scope, which closes the scheduler.
+// Serves the first `lanes` lanes until it goes out of scope, which closes the scheduler.
 class Served {
  public:
-  explicit Served(const SchedulerSettings& settings = {}) : scheduler(settings) {
-    for (std::size_t i = 0; i < kLanes; ++i) {
+  explicit Served(const SchedulerSettings& settings = {}, std::size_t lanes = kLanes)
+      : scheduler(settings) {
+    for (std::size_t i = 0; i < lanes; ++i) {
       threads_.emplace_back([this, i] { scheduler.serve(static_cast<Lane>(i)); });
     }
   }

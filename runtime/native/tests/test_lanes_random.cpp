@@ -53,7 +53,8 @@ struct Tally {
 };
 
 // One thread's share of the turmoil.
-void submit_some(omnilive::Scheduler& scheduler, Census& census, std::uint32_t seed, Tally& tally) {
+void submit_some(omnilive::Scheduler& scheduler, std::uint32_t lanes, Census& census,
+                 std::uint32_t seed, Tally& tally) {
   std::mt19937 random(seed);
   std::vector<Ticket> tickets;
   const auto pick = [&random](std::uint32_t n) { return static_cast<std::uint32_t>(random() % n); };
@@ -64,7 +65,7 @@ void submit_some(omnilive::Scheduler& scheduler, Census& census, std::uint32_t s
     }
     const std::int64_t generation = pick(2) == 0 ? kAgeless : static_cast<std::int64_t>(pick(4));
     auto submission =
-        scheduler.submit({.lane = static_cast<Lane>(pick(kLanes)),
+        scheduler.submit({.lane = static_cast<Lane>(pick(lanes)),
                           .work = std::make_unique<Counted>(census, pick(16) == 0),
                           .generation = generation,
                           .deadline_ns = static_cast<std::int64_t>(pick(2'000'000'000)),
@@ -99,21 +100,23 @@ void one_interleaving(std::uint32_t seed) {
   settings.patience = std::chrono::microseconds(random() % 100);
   settings.trace_capacity = random() % 8;
 
+  const auto lanes = static_cast<std::uint32_t>(1 + random() % 3);
+
   Census census;
   std::array<Tally, 2> tallies;
   std::uint64_t settled = 0;
   {
-    omnilive::test::Served served(settings);
+    omnilive::test::Served served(settings, lanes);
     const auto first = static_cast<std::uint32_t>(random());
     const auto second = static_cast<std::uint32_t>(random());
-    std::thread other([&] { submit_some(served.scheduler, census, first, tallies[0]); });
+    std::thread other([&] { submit_some(served.scheduler, lanes, census, first, tallies[0]); });
     const bool close_early = random() % 4 == 0;
     if (close_early) {
       std::thread closer([&] { served.scheduler.close(); });
-      submit_some(served.scheduler, census, second, tallies[1]);
+      submit_some(served.scheduler, lanes, census, second, tallies[1]);
       closer.join();
     } else {
-      submit_some(served.scheduler, census, second, tallies[1]);
+      submit_some(served.scheduler, lanes, census, second, tallies[1]);
     }
     other.join();
     if (!close_early && random() % 2 == 0) {
