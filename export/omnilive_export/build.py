@@ -40,7 +40,7 @@ from omnilive_export.plan import PackPlan, plan_pack
 from omnilive_export.precision import CALIBRATED, RTN, PackPrecision
 from omnilive_export.progress import BuildView
 from omnilive_export.quality_table import add_quality, check_quality
-from omnilive_export.quantizing.kept import KeptTensors, discard_kept
+from omnilive_export.quantizing.kept import KeptTensors, discard_kept, kept_noted
 from omnilive_export.quantizing.moments import read_calibration
 from omnilive_export.quantizing.quantizer import BlockQuantizer
 from omnilive_export.reading.checkpoint import CheckpointFolders, find_folders, hash_files
@@ -119,7 +119,11 @@ def build_pack(request: BuildRequest, view: BuildView) -> AnyManifest:
         view.note(f"{request.out}: another build of this pack is running; waiting for it to end")
 
     check_calibration(request)
-    with disk_errors(request.out), partial_pack(request.out, waiting=waiting) as folder:
+    with (
+        disk_errors(request.out),
+        partial_pack(request.out, waiting=waiting) as folder,
+        kept_noted(request.out, view.note),
+    ):
         on_message = _forward(view)
         where = str(request.out)
         if not run_in_child(write_in_child, (request, folder), on_message, where=where):

@@ -17,7 +17,7 @@ from pathlib import Path
 from omnilive.config import RuntimeConfig
 from omnilive.engine.config import EngineConfig
 from omnilive.engine.pack import EnginePack, open_pack
-from omnilive.errors import ConfigError, OmniLiveError
+from omnilive.errors import ConfigError, OmniLiveError, OutputError
 from omnilive.session.session import RunOptions, Session
 from omnilive.sources.media import open_media
 from omnilive_export.quantizing.observing import ObservedPack
@@ -66,6 +66,43 @@ def run_stream(pack: EnginePack, seed: int, folder: Path, seconds: float = STREA
         session.close()
 
 
+def collect(opened: EnginePack, seeds: Sequence[int], seconds: float, out: Path) -> dict[str, int]:
+    """Run a session per seed with the decoders watched, and write the statistics.
+
+    Args:
+        opened: the pack to run, of backend ``ort``, best in fp32.
+        seeds: of CALIBRATION_SEEDS.
+        seconds: length of each video.
+        out: file to write.
+
+    Returns:
+        Engine → the number of rows its linears saw.
+
+    Raises:
+        ConfigError: a seed outside the calibration range.
+        OutputError: the file cannot be written.
+    """
+    with closing(ObservedPack(opened, EngineConfig())) as pack:
+        for seed in seeds:
+            with tempfile.TemporaryDirectory(prefix="omnilive-activations-") as folder:
+                run_stream(pack, seed, Path(folder), seconds)
+        provenance = {
+            "pack": opened.manifest.name,
+            "precision": opened.manifest.precision,
+            "seeds": list(seeds),
+            "seconds": seconds,
+            "source": dict(opened.manifest.source),
+        }
+        try:
+            return pack.write(out, provenance)
+        except OSError as e:
+            raise OutputError(
+                f"cannot be written ({e.strerror})",
+                where=str(out),
+                mend="Give --out a file in a folder that may be written to.",
+            ) from e
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the arguments and collect; return the process's exit code."""
     parser = argparse.ArgumentParser(prog="omnilive_micropack.activations", description=__doc__)
@@ -78,24 +115,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         default=list(DEFAULT_SEEDS),
         help=f"videos to use; default: {DEFAULT_SEEDS[0]} to {DEFAULT_SEEDS[-1]}",
     )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=STREAM_SECONDS,
+        help="length of each video (default: %(default)g)",
+    )
     args = parser.parse_args(argv)
     try:
-        with (
-            closing(open_pack(args.pack)) as opened,
-            closing(ObservedPack(opened, EngineConfig())) as pack,
-        ):
-            for seed in args.seeds:
-                with tempfile.TemporaryDirectory(prefix="omnilive-activations-") as folder:
-                    run_stream(pack, seed, Path(folder))
-            rows = pack.write(
-                args.out,
-                {
-                    "pack": opened.manifest.name,
-                    "precision": opened.manifest.precision,
-                    "seeds": list(args.seeds),
-                    "source": dict(opened.manifest.source),
-                },
-            )
+        with closing(open_pack(args.pack)) as opened:
+            rows = collect(opened, args.seeds, args.seconds, args.out)
     except OmniLiveError as e:
         print(f"error: {e}", file=sys.stderr)
         return e.exit_code

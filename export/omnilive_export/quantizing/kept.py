@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,24 +34,34 @@ def discard_kept(out: Path) -> None:
     shutil.rmtree(kept_folder(out), ignore_errors=True)
 
 
+@contextmanager
+def kept_noted(out: Path, note: Callable[[str], None]) -> Iterator[None]:
+    """Tells of what is kept for the pack at ``out`` when its build ends with an error."""
+    try:
+        yield
+    except BaseException:
+        if kept_folder(out).is_dir():
+            note(f"{kept_folder(out)}: keeps what was quantized; the same build goes on from it")
+        raise
+
+
 class KeptTensors:
     """The folder of one build; it must hold the lock of the pack."""
 
     def __init__(self, out: Path, key: str) -> None:
         """Go on with what is kept for ``out`` under ``key``; anything else there is removed."""
         self._folder = kept_folder(out)
+        self._key = key
         marker = self._folder / _KEY_NAME
         if not (marker.is_file() and marker.read_text("utf-8") == key):
             discard_kept(out)
-            self._folder.mkdir()
-            marker.write_text(key, "utf-8")
         for unfinished in self._folder.glob("*.partial"):
             unfinished.unlink()
 
     @property
     def nbytes(self) -> int:
         """Bytes it takes now."""
-        return sum(path.stat().st_size for path in self._folder.iterdir())
+        return sum(path.stat().st_size for path in self._folder.glob("*"))
 
     def find(
         self, name: str, weight: RowSource, fmt: BlockFormat
@@ -68,7 +79,10 @@ class KeptTensors:
         return None
 
     def writer(self, name: str) -> KeptWriter:
-        """Begins to keep a tensor under ``name``."""
+        """Begins to keep a tensor under ``name``; the first makes the folder."""
+        if not self._folder.is_dir():
+            self._folder.mkdir()
+            (self._folder / _KEY_NAME).write_text(self._key, "utf-8")
         return KeptWriter(self._path(name))
 
     def _path(self, name: str) -> Path:

@@ -27,11 +27,17 @@ def quantize_with(rows: F32, fmt: LinearFormat, factors: F32 | None) -> Quantize
         ValueError: a weight is not finite, or factors are missing or of another width.
     """
     rows = np.ascontiguousarray(rows)
-    options = {"block": fmt.block, "symmetric": fmt.symmetric, "threads": usable_cores()}
+    threads = usable_cores()
     if fmt.method == HQQ:
-        return QuantizedRows(*quantize_half_quadratic(rows, **options))
+        found = quantize_half_quadratic(
+            rows, block=fmt.block, symmetric=fmt.symmetric, threads=threads
+        )
+        return QuantizedRows(*found)
     if fmt.method == CALIBRATED:
         if factors is None:
             raise ValueError("the calibrated method needs statistics of the inputs")
-        return QuantizedRows(*quantize_calibrated(rows, factors, **options))
+        found = quantize_calibrated(
+            rows, factors, block=fmt.block, symmetric=fmt.symmetric, threads=threads
+        )
+        return QuantizedRows(*found)
     return quantize_rows(rows, block_format(fmt))

@@ -33,6 +33,8 @@ calibration never showed is not taken as impossible."""
 
 _HEADER = "header"
 _FORMAT = 1
+_UNREADABLE = (EOFError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile)
+"""What numpy and json raise for a file that is something else."""
 
 
 class MomentSum:
@@ -93,7 +95,7 @@ class Calibration:
         try:
             with np.load(self.path, allow_pickle=False) as file:
                 found: F32 = file[name]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as e:
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as e:
             raise _odd(self.path, f"can no longer be read at {name}") from e
         shape = (self.groups[name], GROUP, GROUP)
         if found.dtype != np.float32 or found.shape != shape or not np.isfinite(found).all():
@@ -179,7 +181,7 @@ def read_calibration(path: Path) -> Calibration:
         provenance = dict(header["provenance"])
     except OSError as e:
         raise _odd(path, f"cannot be read ({e.strerror or e})") from e
-    except (ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as e:
+    except _UNREADABLE as e:
         raise _odd(path, "is no file of activation statistics") from e
     if not known:
         raise _odd(path, "is of another format")

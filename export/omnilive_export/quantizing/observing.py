@@ -72,7 +72,7 @@ class ObservedPack(EnginePack):
             model.graph.output.add(name=value)
         session = _session(model, (self.path / info.model).parent, self._engine_config)
         self._observers[info.name] = observer = _Observer(session, values)
-        return OrtDecoder(info, observer)  # type: ignore[arg-type]
+        return OrtDecoder(info, observer)
 
 
 def linear_inputs(model: onnx.ModelProto) -> dict[str, str]:

@@ -84,13 +84,14 @@ class BlockQuantizer:
         for start, stop in row_blocks(weight.shape):
             rows = np.ascontiguousarray(weight.rows(start, stop))
             try:
-                yield rows, quantize_with(rows, fmt, factors)
+                quantized = quantize_with(rows, fmt, factors)
             except ValueError as e:
                 raise CheckpointError(
                     f"cannot be quantized: {e}",
                     where=f"weight {name}, rows {start} to {stop}",
                     mend="The checkpoint is damaged: download it again.",
                 ) from e
+            yield rows, quantized
 
 
 class QuantizedWeight:

@@ -84,8 +84,9 @@ inline Choice fitted(const Sums& sums, const BlockGrid& grid, const Choice& choi
   return next;
 }
 
-// Alternates from `choice`; every grid on the way is a candidate for the least squared error.
-inline void alternate(const Lanes* values, const BlockGrid& grid, Choice choice, Best& best) {
+// Alternates from `start`; every grid on the way is a candidate for the least squared error.
+inline void alternate(const Lanes* values, const BlockGrid& grid, const Choice& start, Best& best) {
+  Choice choice = start;
   float beta = kBeta;
   for (std::size_t i = 0; i < kIterations; ++i) {
     const Sums sums = sums_of(values, grid, choice, beta);

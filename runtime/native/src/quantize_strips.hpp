@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -63,8 +64,12 @@ QuantizedRows over_strips(const WeightRows& weights, const BlockGrid& grid, std:
     const std::size_t wanted = std::clamp(std::min(threads, strips), std::size_t{1}, kMaxThreads);
     std::vector<std::jthread> others;
     others.reserve(wanted - 1);
-    for (std::size_t i = 1; i < wanted; ++i) {
-      others.emplace_back(work);
+    try {
+      for (std::size_t i = 1; i < wanted; ++i) {
+        others.emplace_back(work);
+      }
+    } catch (const std::system_error&) {
+      // The system gives no more threads: those that are there do all of it.
     }
     work();
   }
