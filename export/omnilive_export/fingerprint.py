@@ -155,9 +155,9 @@ def is_current(
     *,
     stage: Callable[[str], None],
     verify: bool,
-    measure: bool,
-    quality: bool,
     allow_inaccurate: bool,
+    measure: bool = False,
+    quality: bool = False,
 ) -> bool:
     """Whether the pack at ``out`` is what this build would make.
 

@@ -160,6 +160,14 @@ def test_an_unverified_pack_is_not_current_for_a_build_that_verifies(pack: Path)
     assert not current(pack, verify=True)
 
 
+def test_a_pack_without_what_a_build_is_to_measure_is_not_current_for_it(pack: Path) -> None:
+    assert not current(pack, measure=True)
+    assert not current(pack, quality=True)
+    edited(pack, lambda raw: raw["build"].update(accuracy={"measured": True}))
+    (pack / "quality.json").write_text("{}")
+    assert current(pack, measure=True, quality=True)
+
+
 def test_a_pack_that_misses_its_tolerance_is_current_only_where_that_is_allowed(
     pack: Path,
 ) -> None:

@@ -50,7 +50,7 @@ def plan(
     manifest = read_manifest(Path(pack_path))
     verdict = judge(manifest, config, frame_size=frame_size)
     verdict = with_forecast(verdict, manifest, config, frame_size=frame_size)
-    missed = list(inaccuracies(manifest.engines))
+    missed = [f"engine {name} {what}" for name, what in inaccuracies(manifest.engines)]
     if as_json:
         print(json.dumps({**as_data(verdict), "inaccuracies": missed}, indent=1))
     else:

@@ -18,8 +18,8 @@ def missed(record: Mapping[str, Any]) -> str:
     return ", ".join(told) or "no measures"
 
 
-def inaccuracies(engines: Mapping[str, EngineInfo]) -> Iterator[str]:
-    """One clause for each engine that was measured and missed its tolerance."""
+def inaccuracies(engines: Mapping[str, EngineInfo]) -> Iterator[tuple[str, str]]:
+    """(engine, what to say of it) for each that was measured and missed its tolerance."""
     for name, engine in engines.items():
         if engine.accuracy is not None and engine.accuracy.get("passed") is not True:
-            yield f"engine {name} missed its accuracy tolerance: {missed(engine.accuracy)}"
+            yield name, f"missed its accuracy tolerance: {missed(engine.accuracy)}"

@@ -254,15 +254,15 @@ def _fresh_manifest(path: Path, config: RebuildConfig) -> Manifest:
 
 def _check_accuracy(manifest: Manifest, path: Path, *, allowed: bool) -> None:
     """Refuse a pack of which an engine was found too far from its source, or log it if allowed."""
-    for clause in inaccuracies(manifest.engines):
+    for name, clause in inaccuracies(manifest.engines):
         if not allowed:
             raise PackError(
                 clause,
-                where=str(path),
+                where=f"{path}: engine {name}",
                 mend="Give --allow-inaccurate to use it as it is, or rebuild it at a higher "
                 "precision: " + BUILD.format(pack=path),
             )
-        _LOG.warning("omnilive: %s: %s", path, clause)
+        _LOG.warning("omnilive: %s: engine %s %s", path, name, clause)
 
 
 def _read_calibration(path: Path) -> dict[str, float]:
