@@ -67,15 +67,15 @@ class Fault:
 class Demuxer:
     """The first video and the first audio stream of a file or address."""
 
-    def __init__(self, path: str) -> None:
-        """Open it.
+    def __init__(self, path: str, timeout_s: float | None = None) -> None:
+        """Open it; reading that takes longer than ``timeout_s`` at a stretch fails.
 
         Raises:
             SourceError: missing, unreadable, not a media file, or without usable streams.
         """
         self.path = path
         self.faults: list[Fault] = []
-        self._container = _opened(path)
+        self._container = _opened(path, timeout_s)
         try:
             self.video: VideoStream | None = self._usable(
                 [s for s in self._container.streams.video if not _is_cover(s)], "video"
@@ -171,14 +171,14 @@ class Demuxer:
         return None
 
 
-def _opened(path: str) -> Any:
+def _opened(path: str, timeout_s: float | None) -> Any:
     if "://" not in path:
         if not os.path.exists(path):
             raise SourceError("there is no such file", where=path, mend="Check the path.")
         if os.path.isdir(path):
             raise SourceError("is a folder", where=path, mend=_MEND_FILE)
     try:
-        container = av.open(path, metadata_errors="replace")
+        container = av.open(path, metadata_errors="replace", timeout=timeout_s)
     except av.error.InvalidDataError as e:
         raise SourceError(
             "is not a media file, or was cut off before its index", where=path, mend=_MEND_FILE

@@ -36,15 +36,20 @@ _UNREMARKABLE_US = 1_000_000
 """Audio may start this much after, or end this much before, the video without a warning."""
 
 
-def open_media(path: str, config: SourceConfig) -> MediaSource:
+def open_media(path: str, config: SourceConfig, timeout_s: float | None = None) -> MediaSource:
     """Open a file (or an address FFmpeg reads) and look at its beginning.
+
+    Args:
+        path: the file or address.
+        config: how it is sampled.
+        timeout_s: longest wait for an address to give anything, seconds; None waits for ever.
 
     Raises:
         SourceError: missing, unreadable, not a media file, or nothing in it can be decoded.
         ConfigError: ``config`` is out of range.
     """
     config.validate()
-    demuxer = Demuxer(path)
+    demuxer = Demuxer(path, timeout_s)
     try:
         return MediaSource(demuxer, config)
     except BaseException:
