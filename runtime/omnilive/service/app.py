@@ -12,11 +12,14 @@ from typing import Any
 from aiohttp import web
 
 from omnilive.service.access import origin_allowed, token_matches
+from omnilive.service.completions import complete
 from omnilive.service.config import ClientConfig, ServiceConfig
 from omnilive.service.connection import Connection, Pull
-from omnilive.service.live_session import describe
+from omnilive.service.live_session import LiveSession, describe
 from omnilive.service.media_frames import MediaLimits
+from omnilive.service.metrics import Metrics
 from omnilive.service.sessions import Sessions
+from omnilive.session.session import KEYFRAMES_FOLDER
 
 SUBPROTOCOL = "omnilive.v1"
 TOKEN_SUBPROTOCOL = "omnilive.token."
@@ -65,6 +68,7 @@ class Served:
     client: ClientConfig
     token: str
     sessions: Sessions
+    metrics: Metrics
     ready: Callable[[], bool]
     pull: Pull
 
@@ -81,7 +85,11 @@ def make_app(served: Served) -> web.Application:
     app.router.add_get("/live", _live)
     app.router.add_get("/ready", _ready)
     app.router.add_get("/v1/live", _socket)
+    app.router.add_get("/metrics", _metrics)
     app.router.add_get("/v1/sessions", _sessions)
+    app.router.add_get("/v1/sessions/{id}/memory", _memory)
+    app.router.add_get("/v1/sessions/{id}/keyframes/{name}", _keyframe)
+    app.router.add_post("/v1/chat/completions", _completions)
     return app
 
 
@@ -152,6 +160,45 @@ async def _sessions(request: web.Request) -> web.StreamResponse:
         "sessions": [describe(session) for session in sessions.all()],
     }
     return web.json_response(body)
+
+
+async def _metrics(request: web.Request) -> web.StreamResponse:
+    text = request.app[SERVED].metrics.text()
+    return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4"})
+
+
+async def _memory(request: web.Request) -> web.StreamResponse:
+    return web.json_response(_found(request).memory.as_json())
+
+
+async def _keyframe(request: web.Request) -> web.StreamResponse:
+    """A keyframe by its id; one that left the disk by age or quota is not found."""
+    session, name = _found(request), request.match_info["name"]
+    if not session.memory.knows(name):
+        raise web.HTTPNotFound
+    file = session.folder / KEYFRAMES_FOLDER / f"{name}.jpg"
+    if not file.is_file():
+        raise web.HTTPNotFound
+    return web.FileResponse(file, headers={"Content-Type": "image/jpeg"})
+
+
+async def _completions(request: web.Request) -> web.StreamResponse:
+    sessions = request.app[SERVED].sessions
+
+    def find(session_id: str) -> LiveSession | None:
+        everyone = sessions.all()
+        if session_id or len(everyone) != 1:
+            return sessions.find(session_id)
+        return everyone[0]
+
+    return await complete(request, find)
+
+
+def _found(request: web.Request) -> LiveSession:
+    session = request.app[SERVED].sessions.find(request.match_info["id"])
+    if session is None:
+        raise web.HTTPNotFound
+    return session
 
 
 async def _socket(request: web.Request) -> web.StreamResponse:

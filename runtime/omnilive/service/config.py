@@ -14,6 +14,12 @@ MOST_SESSIONS = 256
 class ServiceConfig:
     """The service itself: where it listens and how many it serves."""
 
+    pack: str = ""
+    """Folder of the engine pack."""
+    preset: str = "edge"
+    """What the rest of the configuration changes: edge, paper or demo-compat."""
+    state: str = "out/serve"
+    """Folder the sessions write into, each into one of its own."""
     host: str = "127.0.0.1"
     """Address to listen on. Off loopback a token, or ``insecure``, is needed."""
     port: int = 8080

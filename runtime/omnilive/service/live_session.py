@@ -20,7 +20,9 @@ from omnilive.engine.pack import EnginePack
 from omnilive.errors import OmniLiveError
 from omnilive.events import Event, to_json
 from omnilive.service.media_frames import encode_answer_audio
+from omnilive.service.memory_view import MemoryView
 from omnilive.service.outbox import Outbox
+from omnilive.service.pulling import Puller
 from omnilive.session.playout import Played
 from omnilive.session.session import RunOptions, Session
 from omnilive.sources.live import LiveSource
@@ -72,6 +74,7 @@ class LiveSession:
         self.source = LiveSource(
             config.source, name=SPOKEN_BY_CLIENT, has_video=True, has_audio=True
         )
+        self.memory = MemoryView()
         self.connection: Reader | None = None
         self.ended = asyncio.Event()
         self.error: BaseException | None = None
@@ -79,6 +82,8 @@ class LiveSession:
         self._loop = loop
         self._listeners: list[EventListener] = []
         self._asked = 0
+        self._source_config = config.source
+        self._puller: Puller | None = None
         self._session = Session(
             pack,
             config,
@@ -127,12 +132,19 @@ class LiveSession:
         """Go on with the answer that was interrupted last; False when it cannot be."""
         return self._session.resume()
 
+    def pull(self, url: str) -> None:
+        """Watch and listen to ``url`` from now on; the caller has checked that it may be."""
+        self._stop_pulling()
+        self._puller = Puller(url, self.source, self._source_config)
+
     def end(self) -> None:
         """No more will be pushed; the session ends once its last answer has been heard."""
+        self._stop_pulling()
         self.source.end()
 
     def stop(self) -> None:
         """End now; the answer in progress is cancelled."""
+        self._stop_pulling()
         self._session.stop()
 
     @property
@@ -157,12 +169,18 @@ class LiveSession:
 
     def _finish(self, error: BaseException | None) -> None:
         self.error = error
+        self._stop_pulling()
         if error is not None:
             what = error.what if isinstance(error, OmniLiveError) else "a fault of the service"
             self.outbox.say("error", code="session_failed", message=what)
         self.outbox.say("ended")
         self.outbox.close()
         self.ended.set()
+
+    def _stop_pulling(self) -> None:
+        if self._puller is not None:
+            self._puller.stop()
+            self._puller = None
 
     def _hear_event(self, event_id: int, at_us: int, event: Event) -> None:
         self._on_loop(self._say_event, event_id, at_us, event)
@@ -172,6 +190,7 @@ class LiveSession:
 
     def _say_event(self, event_id: int, at_us: int, event: Event) -> None:
         self.events += 1
+        self.memory.take(event)
         self.outbox.say("event", event=json.loads(to_json(event_id, at_us, event)))
         for listener in tuple(self._listeners):
             listener(event_id, at_us, event)

@@ -6,6 +6,7 @@ Each service has a registry of its own, so that several in one process do not mi
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -29,36 +30,35 @@ class Metrics:
             sessions: how many there are.
             unsent_bytes: what waits for clients.
         """
-        self._registry = CollectorRegistry()
-        make = {"namespace": "omnilive", "registry": self._registry}
+        self._registry = registry = CollectorRegistry()
         self._latency = Histogram(
-            "answer_seconds",
+            "omnilive_answer_seconds",
             "From the end of speech, in stream time, to each stage of the answer",
             ["stage"],
             buckets=SECONDS,
-            **make,
+            registry=registry,
         )
-        self._outcomes = Counter("utterances_total", "Utterances by outcome", ["outcome"], **make)
-        self._frames = Counter("frames_total", "Frames by what became of them", ["fate"], **make)
         self._lag = Histogram(
-            "frame_lag_seconds",
+            "omnilive_frame_lag_seconds",
             "From a frame's time to its features, in stream time",
             buckets=SECONDS,
-            **make,
+            registry=registry,
         )
-        self._cancelled = Counter("generations_cancelled_total", "Answers stopped", **make)
-        self._clips = Counter("clips_total", "Clips closed", **make)
-        Gauge("sessions", "Sessions now", **make).set_function(sessions)
-        Gauge("unsent_bytes", "Waiting for clients", **make).set_function(unsent_bytes)
+        self._outcomes = _counter(registry, "utterances", "Utterances by outcome", "outcome")
+        self._frames = _counter(registry, "frames", "Frames by what became of them", "fate")
+        self._cancelled = _counter(registry, "generations_cancelled", "Answers stopped")
+        self._clips = _counter(registry, "clips", "Clips closed")
         process = psutil.Process()
-        Gauge("resident_bytes", "Resident memory of the process", **make).set_function(
-            lambda: process.memory_info().rss
-        )
+        for name, what, read in (
+            ("sessions", "Sessions now", sessions),
+            ("unsent_bytes", "Bytes that wait for clients", unsent_bytes),
+            ("resident_bytes", "Resident memory of the process", lambda: process.memory_info().rss),
+        ):
+            Gauge(f"omnilive_{name}", what, registry=registry).set_function(read)
         zones = sorted(THERMAL.glob("thermal_zone*/temp"))
-        if zones:
-            heat = Gauge("temperature_celsius", "Of each thermal zone", ["zone"], **make)
-            for zone in zones:
-                heat.labels(zone.parent.name).set_function(lambda zone=zone: _celsius(zone))
+        heat = Gauge("omnilive_temperature_celsius", "Of a zone", ["zone"], registry=registry)
+        for zone in zones:
+            heat.labels(zone.parent.name).set_function(partial(_celsius, zone))
 
     def listener(self) -> Callable[[int, int, Event], None]:
         """What takes the events of one session."""
@@ -102,6 +102,10 @@ class Metrics:
     def text(self) -> bytes:
         """All of them in Prometheus's text format."""
         return generate_latest(self._registry)
+
+
+def _counter(registry: CollectorRegistry, name: str, what: str, *labels: str) -> Counter:
+    return Counter(f"omnilive_{name}", what, labels, registry=registry)
 
 
 def _celsius(zone: Path) -> float:
