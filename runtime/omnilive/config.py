@@ -40,7 +40,7 @@ from omnilive.service.config import ClientConfig, ServiceConfig
 from omnilive.session.config import EvidenceConfig, TurnConfig
 from omnilive.session.costs import VirtualCostConfig
 from omnilive.sources.config import SourceConfig
-from omnilive.speech.config import SentenceConfig, VoiceConfig
+from omnilive.speech.config import OutletConfig, SentenceConfig, VoiceConfig
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -56,7 +56,7 @@ UNBOUNDED_BUDGET: Mapping[str, Any] = {
 PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "edge": {},
     "paper": {
-        "turn": {"order": "check_first", "snapshot": "speech_start"},
+        "turn": {"order": "check_first", "snapshot": "speech_start", "resume_grace_ms": 0},
         "evidence": {"current_frames": 0},
         "retrieval": {"fallback": "all_frames"},
         "vad": {"endpoint_silence_ms": 800, "reopen_grace_ms": 0},
@@ -68,7 +68,7 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         },
     },
     "demo-compat": {
-        "turn": {"order": "ground_first"},
+        "turn": {"order": "ground_first", "resume_grace_ms": 0},
         "evidence": {"frame_rule": "demo_pair", "current_frames": 0, "memory_tokens": False},
         "retrieval": {"rule": "earliest_above", "fallback": "last_frames"},
         "vad": {"endpoint_silence_ms": 800, "reopen_grace_ms": 0, "pre_roll_ms": 128},
@@ -113,6 +113,7 @@ class RuntimeConfig:
     reasoning: ReasoningConfig = field(default_factory=ReasoningConfig)
     sentences: SentenceConfig = field(default_factory=SentenceConfig)
     voice: VoiceConfig = field(default_factory=VoiceConfig)
+    outlet: OutletConfig = field(default_factory=OutletConfig)
     virtual_cost: VirtualCostConfig = field(default_factory=VirtualCostConfig)
     lanes: LanesConfig = field(default_factory=LanesConfig)
     output: OutputConfig = field(default_factory=OutputConfig)

@@ -286,12 +286,49 @@ class AnswerFinished(Event):
 
 
 @dataclass(frozen=True)
-class AnswerCancelled(Event):
-    """An outcome: another utterance stopped this answer.
+class AnswerInterrupted(Event):
+    """Decoding and sound of an answer stopped: ``answer_resumed`` or ``answer_cancelled`` follows.
 
     Attributes:
+        by_generation: the generation that began.
+        silenced_us: placed audio that is not heard now.
+    """
+
+    kind = "answer_interrupted"
+    utterance: int
+    generation: int
+    by_generation: int
+    silenced_us: int
+
+
+@dataclass(frozen=True)
+class AnswerResumed(Event):
+    """What interrupted an answer was nothing: it goes on, as ``generation``, after its last word.
+
+    Attributes:
+        from_generation: the one that was interrupted.
+        spoken: its text up to the last word that was heard.
+        spoken_tokens: its tokens up to there; those after are decoded anew, from this index on.
+    """
+
+    kind = "answer_resumed"
+    utterance: int
+    generation: int
+    from_generation: int
+    spoken: str
+    spoken_tokens: int
+
+
+@dataclass(frozen=True)
+class AnswerCancelled(Event):
+    """An outcome: this answer was stopped for good.
+
+    Attributes:
+        by_generation: the generation that stopped it.
+        text: as far as it was decoded.
         silenced_us: placed audio that is never heard.
         complete: whether its text was complete, so that only sound was cut.
+        spoken: its text up to the last word that was heard.
     """
 
     kind = "answer_cancelled"
@@ -302,6 +339,7 @@ class AnswerCancelled(Event):
     tokens: int
     silenced_us: int
     complete: bool = False
+    spoken: str = ""
 
 
 @dataclass(frozen=True)
@@ -323,7 +361,7 @@ class SessionEnded(Event):
     cancelled: int
 
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 EVENT_TYPES: dict[str, type[Event]] = {t.kind: t for t in Event.__subclasses__()}
 

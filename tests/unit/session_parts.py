@@ -26,6 +26,7 @@ from omnilive.perception.frame_encoder import FrameFeatures
 from omnilive.perception.language import detect_language
 from omnilive.reasoning.instruction import Verdict
 from omnilive.reasoning.reasoner import AnswerToken
+from omnilive.speech.words import Spoken, proportional
 
 CHAR_SAMPLES = 800
 """A spoken character lasts 50 ms."""
@@ -134,9 +135,38 @@ class Mouth:
     said: list[tuple[str, str]] = field(default_factory=list)
     mute: bool = False
 
-    def synthesize(self, text: str, language: str) -> np.ndarray:
+    def say(self, text: str, language: str) -> Spoken:
         self.said.append((text, language))
-        return np.full(0 if self.mute else len(text) * CHAR_SAMPLES, 0.5, np.float32)
+        return proportional(
+            text, np.full(0 if self.mute else len(text) * CHAR_SAMPLES, 0.5, np.float32)
+        )
+
+
+class Reply:
+    """An answer of given pieces, one per token, with the interface of ``reasoner.Answer``."""
+
+    def __init__(self, prompt: Any, pieces: list[str], chunk: int) -> None:
+        self.prompt = prompt
+        self.prefill_left = len(prompt.embeds)
+        self.done = False
+        self.rollbacks: list[int] = []
+        self._pieces, self._chunk, self._at = [*pieces, ""], chunk, 0
+
+    def prefill_step(self) -> bool:
+        self.prefill_left -= min(self._chunk, self.prefill_left)
+        return not self.prefill_left
+
+    def rollback(self, tokens: int) -> None:
+        assert tokens <= self._at
+        self.rollbacks.append(tokens)
+        self._at, self.done = tokens, False
+
+    def step(self) -> AnswerToken:
+        assert not self.prefill_left and not self.done
+        piece = self._pieces[self._at]
+        self._at += 1
+        self.done = self._at == len(self._pieces)
+        return AnswerToken(0, piece, self.done, "stop" if self.done else "")
 
 
 class Speaker:
@@ -147,19 +177,12 @@ class Speaker:
         self.prompt_limit = limit
         self.pieces = [piece for piece in text.replace(" ", " \n").split("\n") if piece]
         self.prompts: list[Any] = []
+        self.replies: list[Reply] = []
 
-    def begin(self, prompt: Any, generation: int) -> Any:
+    def begin(self, prompt: Any, generation: int) -> Reply:
         self.prompts.append(prompt)
-        left = [*self.pieces, ""]
-        answer = SimpleNamespace(done=False, prefill_step=lambda: None)
-
-        def step() -> AnswerToken:
-            piece = left.pop(0)
-            answer.done = not left
-            return AnswerToken(0, piece, answer.done, "" if left else "stop")
-
-        answer.step = step
-        return answer
+        self.replies.append(Reply(prompt, self.pieces, self.config.prefill_chunk))
+        return self.replies[-1]
 
 
 def encode(rgb: np.ndarray) -> FrameFeatures:

@@ -37,11 +37,13 @@ from omnilive.session.conversation import Conversation, ConversationParts
 from omnilive.session.costs import VirtualCostConfig
 from omnilive.session.evidence import EvidenceReader
 from omnilive.session.generations import Generations
+from omnilive.session.interruptions import Interruptions
 from omnilive.session.listening import Listening
 from omnilive.session.outcomes import Outcomes
 from omnilive.session.watching import MemoryParts, Watcher
 from omnilive.sources.types import Frame, Pcm, samples_to_us
-from omnilive.speech.config import SentenceConfig
+from omnilive.speech.config import OutletConfig, SentenceConfig
+from omnilive.speech.outlet import AudioChunk, Outlet
 from omnilive.speech.track import AnswerTrack
 from session_parts import Album, Check, Ears, Finder, Mouth, Recorder, Speaker, encode
 
@@ -67,6 +69,7 @@ class Room:
         costs: VirtualCostConfig | None = None,
         answer: str = "A blue box. It is red.",
         prompt_limit: int = 4_000,
+        listened: bool = False,
     ) -> None:
         costs = costs or VirtualCostConfig()
         turn, vad = turn or TurnConfig(), vad or VadConfig()
@@ -76,6 +79,7 @@ class Room:
         self.finder = Finder(retrieval or RetrievalConfig())
         self.mouth, self.speaker = Mouth(), Speaker(answer, prompt_limit)
         self.track = AnswerTrack()
+        self.chunks: list[AudioChunk] = []
         self.endpointer = Endpointer(vad, lambda chunk: float(chunk.max() > 0.5))
         pack: Any = memory_fakes.FakePack(hidden=fakes_reasoner.MEMORY_HIDDEN)
         self.store = MemoryStore(StoreConfig())
@@ -117,12 +121,17 @@ class Room:
             self.outcomes,
             SentenceConfig(),
             costs,
+            turn.playout_wait_ms * 1000,
+            Outlet(self.chunks.append, self.lanes, OutletConfig()) if listened else None,
         )
-        generations = Generations(self.lanes, answerer.cancel, self.outcomes)
+        generations = Generations(self.lanes)
+        self.interruptions = Interruptions(
+            answerer, generations, self.outcomes, self.lanes, self.log, turn
+        )
         self.conversation = Conversation(
             ConversationParts(self.check, self.finder, self.store),  # type: ignore[arg-type]
             self.watcher,
-            answerer,
+            self.interruptions.begin,
             generations,
             self.outcomes,
             self.lanes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -227,3 +228,50 @@ def test_limits_the_engine_cannot_hold_are_config_errors(
     with pytest.raises(ConfigError) as caught:
         Reasoner(FakePack(), config)
     assert caught.value.where == where
+
+
+@given(
+    steps=st.integers(0, 16),
+    back=st.integers(0, 16),
+    chunk=st.integers(1, 40),
+    temperature=st.sampled_from([0.0, 1.5]),
+    seed=st.integers(0, 5),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_rolled_back_answer_says_again_what_it_said_and_holds_only_what_was_kept(
+    steps: int, back: int, chunk: int, temperature: float, seed: int
+) -> None:
+    sampling = SamplingConfig(temperature=temperature, seed=seed)
+    config = ReasoningConfig(prefill_chunk=chunk)
+    whole = run(Reasoner(FakePack(), config, sampling).begin(prompt(30, seed), 1))
+    answer = Reasoner(FakePack(), config, sampling).begin(prompt(30, seed), 1)
+    prefill(answer)
+    given = [answer.step() for _ in range(min(steps, len(whole)))]
+    kept = min(back, len(given))
+    answer.rollback(kept)
+    rows: Any = answer._reasoner._arena
+    spoken = answer._reasoner.embeddings.rows([t.id for t in whole[: max(0, kept - 1)]])
+    np.testing.assert_array_equal(rows.rows[30:], spoken.reshape(-1, HIDDEN))
+    again = [answer.step() for _ in range(len(whole) - kept)]
+    assert [*given[:kept], *again] == whole
+    assert answer.done
+
+
+def test_an_answer_goes_on_after_a_rollback_in_mid_prefill() -> None:
+    whole = run(Reasoner(FakePack(), ReasoningConfig()).begin(prompt(30), 1))
+    answer = Reasoner(FakePack(), ReasoningConfig(prefill_chunk=7)).begin(prompt(30), 1)
+    answer.prefill_step()
+    answer.rollback(0)
+    assert run(answer) == whole
+
+
+def test_an_answer_cannot_go_forward_by_a_rollback_nor_back_when_it_was_replaced() -> None:
+    reasoner = Reasoner(FakePack(), ReasoningConfig())
+    answer = reasoner.begin(prompt(9), 1)
+    prefill(answer)
+    with pytest.raises(EngineError, match="cannot go back to 1"):
+        answer.rollback(1)
+    answer.step()
+    reasoner.begin(prompt(9), 2)
+    with pytest.raises(EngineError, match="replaced by a newer answer"):
+        answer.rollback(0)

@@ -107,7 +107,8 @@ def test_a_question_typed_while_somebody_speaks_gives_way_to_what_is_said() -> N
     assert (typed.kind, typed.generation, typed.by_generation) == ("answer_cancelled", 2, 3)
     assert (said.kind, said.generation) == ("answer_finished", 3)
     # Until the speech ends, the typed question is answered.
-    assert room.timed(events.AnswerCancelled)[0][0] == room.timed(events.SpeechEnded)[0][0]
+    stopped_us = room.timed(events.AnswerInterrupted)[0][0]
+    assert stopped_us == room.timed(events.SpeechEnded)[0][0]
     assert {e.generation for e in room.events(events.TokenDecoded, -1)} == {2}
 
 
@@ -118,7 +119,7 @@ def test_a_part_split_off_leaves_a_question_typed_meanwhile_alone() -> None:
     room.run(10)
     *_, (ended_us, ended) = room.timed(events.SpeechEnded)
     assert not ended.split
-    assert [at_us for at_us, _ in room.timed(events.AnswerCancelled, -1)] == [ended_us]
+    assert [at_us for at_us, _ in room.timed(events.AnswerInterrupted, -1)] == [ended_us]
 
 
 def test_the_last_words_are_heard_when_the_stream_ends_in_them() -> None:

@@ -116,6 +116,17 @@ class Reasoner:
                 raise answer.error("was replaced by a newer answer")
             return self._decoder.logits(self._arena, embeds, rows=rows, plora_rows=plora_rows)
 
+    def keep(self, answer: Answer, length: int) -> None:
+        """Keep the first ``length`` tokens of the arena for ``answer``, the one begun last.
+
+        Raises:
+            EngineError: it is not, or the arena holds fewer.
+        """
+        with self._lock:
+            if self._current is not answer:
+                raise answer.error("was replaced by a newer answer")
+            self._arena.truncate(length)
+
 
 class Answer:
     """One answer in the making: prefill steps, then one step per token. Not for several threads.
@@ -132,16 +143,21 @@ class Answer:
         self._reasoner = reasoner
         self._prefilled = 0
         self._logits: F32 | None = None
+        self._first_logits: F32 | None = None
         self._ids: list[int] = []
         self._detokenizer = Detokenizer(reasoner.tokenizer)
         self._done = False
-        # A stream of its own per generation: an answer does not depend on those before it.
-        self._rng = np.random.default_rng([reasoner.sampling.seed, generation])
+        self._rng = self._draws()
 
     @property
     def done(self) -> bool:
         """Whether the last token was given."""
         return self._done
+
+    @property
+    def prefill_left(self) -> int:
+        """Prompt tokens still to be prefilled."""
+        return len(self.prompt.embeds) - self._prefilled
 
     def prefill_step(self) -> bool:
         """Prefill the next chunk of the prompt; True when all of it is in.
@@ -164,8 +180,37 @@ class Answer:
         )
         self._prefilled = stop
         if last:
-            self._logits = logits[0]
+            self._logits = self._first_logits = logits[0]
         return last
+
+    def rollback(self, tokens: int) -> None:
+        """Go back to when ``tokens`` tokens had been given: KV, text and draws.
+
+        The tokens given from here on are those that were given before. An answer that is not
+        prefilled yet has none to take back.
+
+        Raises:
+            EngineError: fewer were given, or a newer answer has begun.
+        """
+        if not 0 <= tokens <= len(self._ids):
+            raise self.error(f"has {len(self._ids)} tokens and cannot go back to {tokens}")
+        if self._first_logits is None or tokens == len(self._ids):
+            return
+        # The last token kept is appended by the step that asks what follows it.
+        self._reasoner.keep(self, len(self.prompt.embeds) + max(0, tokens - 1))
+        self._logits = None if tokens else self._first_logits
+        del self._ids[tokens:]
+        self._done = False
+        self._detokenizer = Detokenizer(self._reasoner.tokenizer)
+        for token in self._ids:
+            self._detokenizer.push(token)
+        self._rng = self._draws()
+        if self._reasoner.sampling.temperature > 0:
+            self._rng.random(tokens)  # ``sample`` draws once per token
+
+    def _draws(self) -> np.random.Generator:
+        """A stream of its own per generation: an answer does not depend on those before it."""
+        return np.random.default_rng([self._reasoner.sampling.seed, self.generation])
 
     def step(self) -> AnswerToken:
         """Generate the next token.

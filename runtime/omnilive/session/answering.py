@@ -1,7 +1,7 @@
 """Answering: a grounded question becomes tokens, sentences and speech.
 
-It works for one generation at a time and never outlives it: ``cancel`` silences what was placed
-on the track but not yet heard.
+It works for one generation at a time and never outlives it: ``stop`` silences what was placed on
+the track but not yet heard.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from omnilive import events
-from omnilive.engine.interface import F32
 from omnilive.errors import TooLongError
 from omnilive.eventlog import EventLog
 from omnilive.lanes import Finished, Job, Lane, Lanes, Work
@@ -21,11 +22,15 @@ from omnilive.reasoning.reasoner import AnswerToken, Reasoner
 from omnilive.session.costs import VirtualCostConfig
 from omnilive.session.evidence import Evidence, EvidenceReader, Question
 from omnilive.session.outcomes import Outcomes
+from omnilive.session.playout import Played
+from omnilive.session.speaking import Speaking
 from omnilive.sources.types import samples_to_us
 from omnilive.speech.config import SentenceConfig
+from omnilive.speech.outlet import AudioChunk, Outlet
 from omnilive.speech.sentences import SentenceSplitter
 from omnilive.speech.track import AnswerTrack
 from omnilive.speech.voice import Voice
+from omnilive.speech.words import Spoken
 from omnilive.tasks import Task, TaskQueue
 
 
@@ -41,36 +46,16 @@ class AnswerParts:
     endpointer: Endpointer
 
 
-@dataclass(eq=False)
-class _Speaking:
-    """State of the answer in progress.
+@dataclass(frozen=True, eq=False)
+class Stopped:
+    """An answer that was stopped before all of it was heard.
 
     Attributes:
-        wall_us: measured time of the steps since the last event they led to.
-        ended_by: why the text ended; empty while it is being decoded.
-        unspoken: sentences not yet on the track.
-        heard_us: when the last sentence on the track has been heard.
+        silenced_us: placed audio that is not heard now.
     """
 
-    question: Question
-    splitter: SentenceSplitter
-    text: str = ""
-    tokens: int = 0
-    wall_us: int = 0
-    ended_by: str = ""
-    unspoken: int = 0
-    heard_us: int = 0
-
-    @property
-    def ids(self) -> tuple[int, int]:
-        """The first two fields of its events."""
-        return self.question.utterance, self.question.generation
-
-    @property
-    def finished(self) -> events.AnswerFinished:
-        """Its outcome when nothing stops it."""
-        language = self.question.language
-        return events.AnswerFinished(*self.ids, self.text, language, self.tokens, self.ended_by)
+    speaking: Speaking
+    silenced_us: int
 
 
 class Answerer:
@@ -84,6 +69,8 @@ class Answerer:
         outcomes: Outcomes,
         sentences: SentenceConfig,
         costs: VirtualCostConfig,
+        playout_wait_us: int = 0,
+        outlet: Outlet | None = None,
     ) -> None:
         self._parts = parts
         self._lanes = lanes
@@ -91,57 +78,78 @@ class Answerer:
         self._outcomes = outcomes
         self._sentences = sentences
         self._costs = costs
+        self._playout_wait_us = playout_wait_us
+        self._outlet = outlet
         self._tasks = TaskQueue(lanes, Lane.REASON)
-        self._speaking: _Speaking | None = None
+        self._speaking: Speaking | None = None
 
     def begin(self, question: Question) -> None:
-        """Start answering; whatever came before has been cancelled by its generation."""
-        speaking = _Speaking(question, SentenceSplitter(self._sentences))
+        """Start answering; whatever came before has been stopped by its generation."""
+        self.go_on(Speaking(question, SentenceSplitter(self._sentences)))
+
+    def prepare(self, stopped: Speaking, said: int, generation: int) -> Speaking:
+        """The state in which ``stopped`` goes on after its first ``said`` characters."""
+        return stopped.resumed(said, generation, SentenceSplitter(self._sentences))
+
+    def go_on(self, speaking: Speaking) -> None:
+        """Start an answer, or let one that was prepared go on."""
         self._speaking = speaking
+        if self._outlet is not None:
+            self._outlet.begin()
+        fresh = speaking.answer is None
         self._tasks.submit(
             Task(
-                self._steps(question),
+                self._steps(speaking) if fresh else self._rest(speaking),
                 on_step=lambda finished: self._on_step(speaking, finished),
-                generation=question.generation,
+                generation=speaking.question.generation,
                 feeds=Lane.SPEAK,
             )
         )
 
-    def cancel(self, by_generation: int, by_utterance: int) -> None:
+    def stop(self, by_utterance: int | None) -> Stopped | None:
         """Stop the answer in progress, if it is still being decoded or heard.
 
-        It has no outcome yet when the utterance it answers goes on.
+        It has its outcome when all of it was heard, and none yet when the utterance it answers
+        goes on; None is returned for both.
         """
         speaking, self._speaking = self._speaking, None
         if speaking is None:
-            return
+            return None
         silenced_us = self._parts.track.cut(self._lanes.now_us())
+        if self._outlet is not None:
+            self._outlet.cut()
+            speaking.handed = self._outlet.handed
         if speaking.question.utterance == by_utterance:
-            return
-        complete = bool(speaking.ended_by)
-        if complete and not speaking.unspoken and not silenced_us:
+            return None
+        if speaking.spoken_out and speaking.is_heard(not silenced_us):
             self._outcomes.answered(speaking.finished)
-            return
-        self._outcomes.answered(
-            events.AnswerCancelled(
-                *speaking.ids, by_generation, speaking.text, speaking.tokens, silenced_us, complete
-            )
-        )
+            return None
+        return Stopped(speaking, silenced_us)
 
-    def _steps(self, question: Question) -> Generator[Work[Any], None, None]:
+    def report(self, played: Played) -> None:
+        """A client's account of what it played; one of another generation is left alone."""
+        speaking = self._speaking
+        if speaking is None or speaking.question.generation != played.generation:
+            return
+        if self._outlet is not None:
+            speaking.handed = self._outlet.handed
+        speaking.report(played)
+        if speaking.spoken_out and speaking.ledger.samples and speaking.is_heard(False):
+            self._finish(speaking)
+
+    def _steps(self, speaking: Speaking) -> Generator[Work[Any], None, None]:
         context_tokens = self._parts.reasoner.prompt_limit
         try:
-            evidence = yield from self._parts.evidence.read(question, context_tokens)
+            evidence = yield from self._parts.evidence.read(speaking.question, context_tokens)
         except TooLongError as error:
             yield Work(error, 0)
             return
         yield Work(evidence.event, 0)
-        yield from self._answer(question, evidence)
+        yield from self._prompt(speaking, evidence)
+        yield from self._decode(speaking)
 
-    def _answer(
-        self, question: Question, evidence: Evidence
-    ) -> Generator[Work[AnswerToken | None], None, None]:
-        prompts, reasoner, costs = self._parts.prompts, self._parts.reasoner, self._costs
+    def _prompt(self, speaking: Speaking, evidence: Evidence) -> Generator[Work[None], None, None]:
+        prompts, costs, question = self._parts.prompts, self._costs, speaking.question
         assembly = prompts.begin(
             question.text,
             question.language,
@@ -156,15 +164,25 @@ class Answerer:
             tiles -= encoded
             yield Work(None, encoded * costs.tile_us)
         yield Work(None, tiles * costs.tile_us)
-        answer = reasoner.begin(assembly.prompt(), question.generation)
-        tokens, chunk = evidence.budget.prompt_tokens, reasoner.config.prefill_chunk
-        for start in range(0, tokens, chunk):
+        speaking.answer = self._parts.reasoner.begin(assembly.prompt(), question.generation)
+
+    def _rest(self, speaking: Speaking) -> Generator[Work[Any], None, None]:
+        """What is still to be said of an answer that was stopped."""
+        if speaking.answer is not None:
+            speaking.answer.rollback(speaking.tokens)
+        yield from self._decode(speaking)
+
+    def _decode(self, speaking: Speaking) -> Generator[Work[AnswerToken | None], None, None]:
+        answer, costs = speaking.answer, self._costs
+        chunk = self._parts.reasoner.config.prefill_chunk
+        while answer is not None and answer.prefill_left:
+            tokens = min(chunk, answer.prefill_left)
             answer.prefill_step()
-            yield Work(None, min(chunk, tokens - start) * costs.prefill_token_us)
-        while not answer.done:
+            yield Work(None, tokens * costs.prefill_token_us)
+        while answer is not None and not answer.done:
             yield Work(answer.step(), costs.decode_step_us)
 
-    def _on_step(self, speaking: _Speaking, finished: Finished[Any]) -> None:
+    def _on_step(self, speaking: Speaking, finished: Finished[Any]) -> None:
         value = finished.value
         if isinstance(value, AnswerToken):
             self._on_token(speaking, value, finished.wall_us)
@@ -177,61 +195,80 @@ class Answerer:
             self._speaking = None
             self._outcomes.unanswered(*speaking.ids, "too_long")
 
-    def _on_token(self, speaking: _Speaking, token: AnswerToken, wall_us: int) -> None:
+    def _on_token(self, speaking: Speaking, token: AnswerToken, wall_us: int) -> None:
         if token.reason != "stop":
             event_id = self._log.emit(
                 events.TokenDecoded(*speaking.ids, speaking.tokens, token.text_delta),
                 wall_us=wall_us,
                 stage="decode",
             )
-            if speaking.tokens == 0:
+            if speaking.wall_us:
                 self._log.time(event_id, "prefill", speaking.wall_us)
-            speaking.tokens += 1
-        speaking.text += token.text_delta
-        speaking.ended_by = token.reason
-        for sentence in speaking.splitter.push(token.text_delta):
+                speaking.wall_us = 0
+        for sentence in speaking.take(token):
             self._speak(speaking, sentence)
         if token.done:
-            for sentence in speaking.splitter.flush():
-                self._speak(speaking, sentence)
             self._finish_when_heard(speaking)
 
-    def _speak(self, speaking: _Speaking, sentence: str) -> None:
+    def _speak(self, speaking: Speaking, sentence: str) -> None:
         question = speaking.question
         speaking.unspoken += 1
+        start = speaking.locate(sentence)
 
-        def synthesize() -> Work[F32]:
-            samples = self._parts.voice.synthesize(sentence, question.language)
-            cost = samples_to_us(len(samples)) * self._costs.speech_us_per_s // 1_000_000
-            return Work(samples, cost)
+        def synthesize() -> Work[Spoken]:
+            spoken = self._parts.voice.say(sentence, question.language)
+            cost = samples_to_us(len(spoken.samples)) * self._costs.speech_us_per_s // 1_000_000
+            return Work(spoken, cost)
 
-        def place(finished: Finished[F32]) -> None:
+        def place(finished: Finished[Spoken]) -> None:
             speaking.unspoken -= 1
-            if len(finished.value):
-                self._place(speaking, sentence, finished)
+            self._place(speaking, start, finished)
             self._finish_when_heard(speaking)
 
         self._lanes.submit(Job(Lane.SPEAK, synthesize, place, generation=question.generation))
 
-    def _place(self, speaking: _Speaking, sentence: str, finished: Finished[F32]) -> None:
+    def _place(self, speaking: Speaking, start: int, finished: Finished[Spoken]) -> None:
         """Put a sentence on the track; from now on speech interrupts instead of going on."""
-        question = speaking.question
-        self._parts.endpointer.seal(question.utterance)
-        placed = self._parts.track.place(self._lanes.now_us(), finished.value, question.generation)
+        spoken, first = finished.value, speaking.ledger.samples
+        if not len(spoken.samples):
+            speaking.ledger.add(start, spoken, self._lanes.now_us())
+            return
+        utterance, generation = speaking.ids
+        self._parts.endpointer.seal(utterance)
+        placed = self._parts.track.place(self._lanes.now_us(), spoken.samples, generation)
+        speaking.ledger.add(start, spoken, placed.start_us)
         speaking.heard_us = placed.end_us
         self._log.emit(
-            events.SentenceSpoken(*speaking.ids, sentence, placed.start_us, placed.end_us),
+            events.SentenceSpoken(*speaking.ids, spoken.text, placed.start_us, placed.end_us),
             wall_us=finished.wall_us,
             stage="speak",
         )
+        if self._outlet is not None:
+            self._outlet.add(
+                AudioChunk(generation, utterance, first, placed.start_us, spoken.samples)
+            )
 
-    def _finish_when_heard(self, speaking: _Speaking) -> None:
+    def _finish_when_heard(self, speaking: Speaking) -> None:
         """Wait for the end of the last sentence, once it is known which one is the last."""
+        if not speaking.spoken_out:
+            return
+        if self._outlet is not None:
+            utterance, generation = speaking.ids
+            nothing = np.zeros(0, np.float32)
+            first, end_us = speaking.ledger.samples, speaking.heard_us
+            self._outlet.add(AudioChunk(generation, utterance, first, end_us, nothing, last=True))
+        self._lanes.at(speaking.heard_us, lambda: self._heard(speaking, self._playout_wait_us))
 
-        def heard() -> None:
-            if self._speaking is speaking:
-                self._speaking = None
-                self._outcomes.answered(speaking.finished)
+    def _heard(self, speaking: Speaking, patience_us: int) -> None:
+        """By stream time the last word has sounded; a client may be a little behind."""
+        if self._speaking is not speaking:
+            return
+        if patience_us and not (speaking.is_played_out or speaking.is_heard(True)):
+            later_us = self._lanes.now_us() + patience_us
+            self._lanes.at(later_us, lambda: self._heard(speaking, 0))
+        else:
+            self._finish(speaking)
 
-        if speaking.ended_by and not speaking.unspoken:
-            self._lanes.at(speaking.heard_us, heard)
+    def _finish(self, speaking: Speaking) -> None:
+        self._speaking = None
+        self._outcomes.answered(speaking.finished)

@@ -21,6 +21,13 @@ class TurnConfig:
     snapshot: str = "speech_end"
     """Memory a question sees: what was known at ``speech_start`` (paper §3.4), or everything up
     to ``speech_end``, so that a thing raised while asking is seen."""
+    resume_grace_ms: int = 4_000
+    """An answer that was interrupted by what turns out to be no words, or a filler, goes on from
+    where it stopped if that is known within this time of the interruption, milliseconds; 0 never
+    goes on."""
+    playout_wait_ms: int = 500
+    """How long the account of what was heard waits for a listening client's own, milliseconds
+    after an interruption and after an answer's last word."""
     max_words: int = 256
     """Words kept of what somebody said without a pause, the last ones: a request comes at the
     end of a long story. A Chinese character counts as a word, and so does every further
@@ -30,6 +37,8 @@ class TurnConfig:
         """Raises ConfigError for a value outside its range."""
         check_choice("turn.order", self.order, CHECK_ORDERS)
         check_choice("turn.snapshot", self.snapshot, SNAPSHOTS)
+        check_range("turn.resume_grace_ms", self.resume_grace_ms, 0, 600_000, "ms")
+        check_range("turn.playout_wait_ms", self.playout_wait_ms, 0, 60_000, "ms")
         check_range("turn.max_words", self.max_words, 1, 100_000, "words")
 
 

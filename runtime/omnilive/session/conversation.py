@@ -5,7 +5,7 @@ It never decodes an answer; that is ``answering``'s part.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
 from omnilive import events
@@ -16,7 +16,6 @@ from omnilive.memory.grounding import Grounding
 from omnilive.memory.store import MemoryStore
 from omnilive.perception.language import detect_language
 from omnilive.reasoning.instruction import InstructionCheck, Verdict
-from omnilive.session.answering import Answerer
 from omnilive.session.config import TurnConfig
 from omnilive.session.costs import VirtualCostConfig
 from omnilive.session.evidence import Question
@@ -42,6 +41,7 @@ class _Turn:
 
     Attributes:
         stages: what is still to be found out; each tuple runs side by side.
+        over: it gets no answer; what is still running for it no longer counts.
         too_long: its words exceed a limit of one of the stages.
     """
 
@@ -52,6 +52,7 @@ class _Turn:
     language: str
     stages: list[tuple[str, ...]]
     probability: float | None = None
+    over: bool = False
     too_long: bool = False
     question: Question | None = None
     running: set[str] = field(default_factory=set)
@@ -65,13 +66,13 @@ _STAGES = {
 
 
 class Conversation:
-    """Takes spoken and typed words, hands questions to the answerer. Runs on the loop."""
+    """Takes spoken and typed words, hands questions to be answered on. Runs on the loop."""
 
     def __init__(
         self,
         parts: ConversationParts,
         watcher: Watcher,
-        answerer: Answerer,
+        begin_answer: Callable[[Question], None],
         generations: Generations,
         outcomes: Outcomes,
         lanes: Lanes,
@@ -81,7 +82,7 @@ class Conversation:
     ) -> None:
         self._parts = parts
         self._watcher = watcher
-        self._answerer = answerer
+        self._begin_answer = begin_answer
         self._generations = generations
         self._outcomes = outcomes
         self._lanes = lanes
@@ -130,21 +131,24 @@ class Conversation:
     def _next_stage(self, turn: _Turn) -> None:
         if turn.too_long:
             self._outcomes.unanswered(turn.utterance, turn.generation, "too_long")
-        elif turn.probability is not None and not self._is_instruction(turn.probability):
-            self._outcomes.unanswered(turn.utterance, turn.generation, "filler")
         elif turn.stages:
             turn.running = set(turn.stages.pop(0))
             for stage in sorted(turn.running):
                 (self._check if stage == "check" else self._ground)(turn)
         elif turn.question is not None:
-            self._answerer.begin(turn.question)
+            self._begin_answer(turn.question)
 
     def _is_instruction(self, probability: float) -> bool:
         return self._parts.check.is_instruction(probability)
 
     def _stage_done(self, turn: _Turn, stage: str) -> None:
         turn.running.discard(stage)
-        if not turn.running:
+        if turn.over:
+            return
+        if turn.probability is not None and not self._is_instruction(turn.probability):
+            turn.over = True
+            self._outcomes.unanswered(turn.utterance, turn.generation, "filler")
+        elif not turn.running:
             self._next_stage(turn)
 
     def _check(self, turn: _Turn) -> None:
@@ -182,7 +186,7 @@ class Conversation:
             wall_us += finished.wall_us
             if isinstance(finished.value, TooLongError):
                 turn.too_long = True
-            elif finished.value is not None:
+            elif finished.value is not None and not turn.over:
                 turn.question = finished.value
                 self._log.emit(_grounded(turn.question), wall_us=wall_us, stage="ground")
 

@@ -5,31 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from omnilive.lanes import Lanes
-from omnilive.session.outcomes import Outcomes
 
 
 class Generations:
-    """Counts generations, and makes everything older stale when a new one begins.
+    """Counts generations, and makes everything older stale when a new one begins."""
 
-    Args:
-        stop_answer: called with the new generation and its utterance.
-    """
-
-    def __init__(
-        self, lanes: Lanes, stop_answer: Callable[[int, int], None], outcomes: Outcomes
-    ) -> None:
+    def __init__(self, lanes: Lanes) -> None:
         self._lanes = lanes
-        self._stop_answer = stop_answer
-        self._outcomes = outcomes
+        self._told: list[Callable[[int, int | None], None]] = []
         self.current = 0
 
-    def advance(self, utterance: int) -> int:
-        """Begin a generation for ``utterance``: all work of older ones is dropped.
+    def when_advanced(self, tell: Callable[[int, int | None], None]) -> None:
+        """Call ``tell`` with each new generation and its utterance, in the order of these calls."""
+        self._told.append(tell)
 
-        Another utterance that was waiting for its answer, or hearing it, gets its outcome.
-        """
+    def advance(self, utterance: int | None) -> int:
+        """Begin a generation for ``utterance``, or for none: all work of older ones is dropped."""
         self.current += 1
         self._lanes.cancel_before(self.current)
-        self._stop_answer(self.current, utterance)
-        self._outcomes.supersede(utterance)
+        for tell in self._told:
+            tell(self.current, utterance)
         return self.current

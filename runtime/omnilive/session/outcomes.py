@@ -7,6 +7,7 @@ reopen it; an utterance that has its outcome is sealed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from omnilive import events
@@ -40,10 +41,20 @@ class Outcomes:
         self._lanes = lanes
         self._log = log
         self._owed: _Owed | None = None
+        self._is_awaited: Callable[[int], bool] = lambda utterance: False
+        self._settled: Callable[[Outcome], None] = lambda outcome: None
         self.answers = 0
         """Answers heard to their end."""
         self.cancelled = 0
         """Answers stopped by another utterance."""
+
+    def watch(self, is_awaited: Callable[[int], bool], settled: Callable[[Outcome], None]) -> None:
+        """Tell ``settled`` of every outcome, after it was logged.
+
+        An utterance that ``is_awaited`` gets its outcome as soon as it is known, though speech
+        might still continue it.
+        """
+        self._is_awaited, self._settled = is_awaited, settled
 
     def owe(self, utterance: int, generation: int, *, spoken: bool) -> None:
         """Take note that ``utterance`` has been said to its end, as far as one can tell."""
@@ -56,17 +67,22 @@ class Outcomes:
         if owed is None or owed.utterance != utterance:
             raise ValueError(f"utterance {utterance} owes no outcome")
         owed.verdict = events.Unanswered(utterance, generation, reason)
-        if owed.until_us <= self._lanes.now_us():
+        if owed.until_us <= self._lanes.now_us() or self._is_awaited(utterance):
             self._conclude(owed)
         else:
             self._lanes.at(owed.until_us, lambda: self._conclude(owed))
 
     def answered(self, outcome: events.AnswerFinished | events.AnswerCancelled) -> None:
-        """The utterance's answer has been heard, or was stopped."""
-        self._owed = None
+        """The utterance's answer has been heard, or was stopped for good."""
+        self.release(outcome.utterance)
         self._settle(outcome)
 
-    def supersede(self, utterance: int) -> None:
+    def release(self, utterance: int) -> None:
+        """Whoever holds the answer of ``utterance`` will tell its outcome."""
+        if self._owed is not None and self._owed.utterance == utterance:
+            self._owed = None
+
+    def supersede(self, utterance: int | None) -> None:
         """A generation of ``utterance`` begins: another one that owes an outcome gets it now."""
         owed, self._owed = self._owed, None
         if owed is not None and owed.utterance != utterance:
@@ -83,3 +99,4 @@ class Outcomes:
         self.answers += isinstance(outcome, events.AnswerFinished)
         self.cancelled += isinstance(outcome, events.AnswerCancelled)
         self._log.emit(outcome)
+        self._settled(outcome)

@@ -35,6 +35,7 @@ from omnilive.session.conversation import Conversation, ConversationParts
 from omnilive.session.evidence import EvidenceReader
 from omnilive.session.feeding import Feeder, Item
 from omnilive.session.generations import Generations
+from omnilive.session.interruptions import Interruptions
 from omnilive.session.listening import Listening
 from omnilive.session.outcomes import Outcomes
 from omnilive.session.watching import MemoryParts, Watcher
@@ -42,6 +43,7 @@ from omnilive.sources.media import MediaSource
 from omnilive.sources.prefetch import Prefetch
 from omnilive.sources.types import US_PER_SECOND, Frame, MediaInfo, Pcm
 from omnilive.speech.espeak import EspeakVoice
+from omnilive.speech.outlet import Outlet, Sink
 from omnilive.speech.track import AnswerTrack
 
 KEYFRAMES_FOLDER = "keyframes"
@@ -82,7 +84,19 @@ class Session:
         options: RunOptions,
         folder: Path,
         listeners: tuple[Listener, ...] = (),
+        on_audio: Sink | None = None,
     ) -> None:
+        """Put the stages together.
+
+        Args:
+            pack: the engines; several sessions may share it.
+            config: of every stage.
+            options: what the run is.
+            folder: for the logs, the keyframes and the answers' sound.
+            listeners: told of every event, on the loop: they return at once.
+            on_audio: given the answers' sound as it is to be played, on the loop; None when
+                nobody listens live.
+        """
         self._pack = pack
         self._options = options
         self._folder = folder
@@ -121,6 +135,7 @@ class Session:
         evidence = EvidenceReader(
             prompts, self._keyframes, config.evidence, config.budget, config.virtual_cost
         )
+        outlet = None if on_audio is None else Outlet(on_audio, self._lanes, config.outlet)
         answerer = Answerer(
             AnswerParts(evidence, prompts, reasoner, voice, self._track, endpointer),
             self._lanes,
@@ -128,12 +143,17 @@ class Session:
             self._outcomes,
             config.sentences,
             config.virtual_cost,
+            config.turn.playout_wait_ms * 1000,
+            outlet,
         )
-        generations = Generations(self._lanes, answerer.cancel, self._outcomes)
+        generations = Generations(self._lanes)
+        self._interruptions = Interruptions(
+            answerer, generations, self._outcomes, self._lanes, self._log, config.turn
+        )
         self._conversation = Conversation(
             ConversationParts(check, grounding, store),
             self._watcher,
-            answerer,
+            self._interruptions.begin,
             generations,
             self._outcomes,
             self._lanes,

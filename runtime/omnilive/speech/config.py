@@ -26,6 +26,23 @@ class SentenceConfig:
 
 
 @dataclass(frozen=True)
+class OutletConfig:
+    """How an answer's sound leaves for a client that plays it."""
+
+    chunk_ms: int = 40
+    """Longest chunk handed to the client, milliseconds."""
+
+    lead_ms: int = 400
+    """A chunk leaves at most this long before it is meant to sound, milliseconds: what the
+    network may be late without a gap, and what an interrupted client throws away."""
+
+    def validate(self) -> None:
+        """Raise ConfigError naming the first field that cannot be used."""
+        check_range("outlet.chunk_ms", self.chunk_ms, 10, 1_000, "ms")
+        check_range("outlet.lead_ms", self.lead_ms, 0, 10_000, "ms")
+
+
+@dataclass(frozen=True)
 class VoiceConfig:
     """The espeak-ng voice. The ranges are those of espeak-ng's own parameters."""
 

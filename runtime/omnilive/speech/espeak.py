@@ -16,7 +16,9 @@ import threading
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import espeakng_loader
 import numpy as np
@@ -26,6 +28,7 @@ from omnilive.engine.interface import F32
 from omnilive.errors import ConfigError, SetupError
 from omnilive.sources.types import SAMPLE_RATE_HZ
 from omnilive.speech.config import VoiceConfig
+from omnilive.speech.words import Spoken, timed
 
 _MEND = "Reinstall the voice: pip install --force-reinstall espeakng-loader"
 
@@ -39,6 +42,9 @@ _PARAMETER_RATE = 1
 _PARAMETER_VOLUME = 2
 _PARAMETER_PITCH = 3
 
+_EVENT_LIST_TERMINATED = 0
+_EVENT_WORD = 1
+
 _BUFFER_MS = 200
 """Length of the blocks handed to the callback; the sound doesn't depend on it."""
 
@@ -50,7 +56,35 @@ _RANDOM_SEED = 1
 
 _INT16_SCALE = 32768.0
 
-_SynthCallback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
+
+class _EventId(ctypes.Union):
+    """``espeak_EVENT.id``."""
+
+    _fields_ = (
+        ("number", ctypes.c_int),
+        ("name", ctypes.c_char_p),
+        ("string", ctypes.c_char * 8),
+    )
+
+
+class _Event(ctypes.Structure):
+    """``espeak_EVENT``: ``text_position`` counts characters from 1, ``sample`` from 0."""
+
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("unique_identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("id", _EventId),
+    )
+
+
+_SynthCallback = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(_Event)
+)
 
 
 class EspeakVoice:
@@ -80,6 +114,10 @@ class EspeakVoice:
             self._select(library, "zh")
 
     def synthesize(self, text: str, language: str) -> F32:
+        """The samples of ``say``: float32 [n] in [-1, 1], 16 kHz mono."""
+        return self.say(text, language).samples
+
+    def say(self, text: str, language: str) -> Spoken:
         """Say ``text``; markup in it is read out as plain characters.
 
         Args:
@@ -87,7 +125,7 @@ class EspeakVoice:
             language: ``en`` or ``zh``.
 
         Returns:
-            float32 [n] in [-1, 1], 16 kHz mono.
+            Its samples and words, timed by espeak-ng's word events.
 
         Raises:
             ValueError: another language.
@@ -95,12 +133,16 @@ class EspeakVoice:
         """
         sayable = plain_text(text)
         if not any(c.isalnum() for c in sayable):
-            return np.zeros(0, np.float32)
+            return Spoken(text, np.zeros(0, np.float32), ())
         blocks: list[bytes] = []
+        began: list[tuple[int, int]] = []
 
-        def collect(wave: int | None, count: int, events: int | None) -> int:
+        def collect(wave: int | None, count: int, events: Any) -> int:
             if wave and count > 0:
                 blocks.append(ctypes.string_at(wave, count * 2))
+            for event in takewhile(lambda e: e.type != _EVENT_LIST_TERMINATED, events or ()):
+                if event.type == _EVENT_WORD:
+                    began.append((event.text_position - 1, event.sample))
             return 0
 
         callback = _SynthCallback(collect)
@@ -129,7 +171,13 @@ class EspeakVoice:
             raise SetupError(f"failed with status {status}", where="espeak-ng", mend=_MEND)
         wave = np.frombuffer(b"".join(blocks), np.int16).astype(np.float32) / _INT16_SCALE
         resampled = soxr.resample(wave, rate_hz, SAMPLE_RATE_HZ)
-        return np.clip(np.asarray(resampled, np.float32), -1.0, 1.0)
+        samples = np.clip(np.asarray(resampled, np.float32), -1.0, 1.0)
+        skipped = text.find(sayable[0])
+        return timed(
+            text,
+            samples,
+            [(at + skipped, sample * SAMPLE_RATE_HZ // rate_hz) for at, sample in began],
+        )
 
     def _select(self, library: ctypes.CDLL, language: str) -> None:
         names = {

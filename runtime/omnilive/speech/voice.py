@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from omnilive.engine.interface import F32
+from omnilive.speech.words import Spoken
 
 
 class Voice(Protocol):
     """Text to audio."""
 
-    def synthesize(self, text: str, language: str) -> F32:
-        """Audio of ``text``: float32 [n] in [-1, 1], 16 kHz mono; empty when nothing is sayable.
+    def say(self, text: str, language: str) -> Spoken:
+        """Audio of ``text`` and when each word of it sounds; empty when nothing is sayable.
 
-        ``language`` is ``en`` or ``zh``. The same text gives the same samples.
+        ``language`` is ``en`` or ``zh``. The same text gives the same samples. A voice that
+        knows no word times gives ``words.proportional``.
         """
         ...
