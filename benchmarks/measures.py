@@ -97,7 +97,7 @@ MEASURES = (
         "us",
         BARGE_IN,
         "first voiced sample",
-        "answer_cancelled (the track is cut)",
+        "answer_interrupted (the track is cut)",
     ),
     Measure(
         "barge_in_to_decode_stop",
@@ -105,7 +105,7 @@ MEASURES = (
         "us",
         BARGE_IN,
         "first voiced sample",
-        "answer_cancelled and the step in flight, at its longest",
+        "answer_interrupted and the step in flight, at its longest",
     ),
     Measure(
         "decode_rate",
@@ -240,16 +240,16 @@ def _onsets(log: RunLog, matched: Match, samples: dict[str, list[float]]) -> Non
         if onset_us is not None:
             samples["onset_delay"].append(started.at_us - onset_us)
             onsets[started.event.generation] = onset_us
-    for cancelled in _all(log, events.AnswerCancelled):
-        onset_us = onsets.get(cancelled.event.by_generation)
+    for stopped in _all(log, events.AnswerInterrupted):
+        onset_us = onsets.get(stopped.event.by_generation)
         if onset_us is None:
             continue
-        generation = cancelled.event.generation
-        if cancelled.event.silenced_us > 0:
-            samples["barge_in_to_silence"].append(cancelled.at_us - onset_us)
-        if not cancelled.event.complete and steps[generation]:
+        generation = stopped.event.generation
+        if stopped.event.silenced_us > 0:
+            samples["barge_in_to_silence"].append(stopped.at_us - onset_us)
+        if not stopped.event.complete and steps[generation]:
             in_flight = max(steps[generation])
-            samples["barge_in_to_decode_stop"].append(cancelled.at_us + in_flight - onset_us)
+            samples["barge_in_to_decode_stop"].append(stopped.at_us + in_flight - onset_us)
 
 
 def _throughput(
@@ -263,7 +263,7 @@ def _throughput(
     }
     for question in questions:
         tokens = question.tokens_at
-        if len(tokens) > 1 and tokens[-1] > tokens[0]:
+        if len(tokens) > 1 and tokens[-1] > tokens[0] and not question.interrupted:
             samples["decode_rate"].append((len(tokens) - 1) / (tokens[-1] - tokens[0]) * 1e6)
         if question.evidence is not None and tokens:
             took = tokens[0] - question.evidence.at_us - first_step.get(question.generation, 0)

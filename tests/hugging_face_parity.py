@@ -11,10 +11,11 @@ from torch import nn
 from transformers import WhisperFeatureExtractor
 
 from omnilive.engine.config import EngineConfig
+from omnilive.engine.manifest import Manifest, PartialManifest
+from omnilive.engine.manifest_file import read_partial_manifest
 from omnilive.engine.ort_backend import load_decoder, load_engine
 from omnilive.engine.tables import MappedTable
 from omnilive_export.cli import main as build_engines
-from omnilive_export.partial import PartialManifest, read_manifest
 
 TOLERANCE = 1e-4
 """Largest difference over the reference's root mean square (fp32)."""
@@ -38,8 +39,8 @@ def exported(folder: Path, out: Path) -> PartialManifest:
     """A float32 pack of one plain folder, as a user builds it."""
     arguments = ["--checkpoint", str(folder), "--out", str(out), "--precision", "fp32"]
     assert build_engines(arguments) == 0
-    manifest = read_manifest(out)
-    assert isinstance(manifest, PartialManifest)
+    manifest = read_partial_manifest(out)
+    assert not isinstance(manifest, Manifest)
     return manifest
 
 

@@ -16,16 +16,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from omnilive.engine.manifest import MANIFEST_NAME
+from omnilive.engine.manifest import MANIFEST_NAME, PartialManifest, to_json
+from omnilive.engine.manifest_file import read_partial_manifest
 from omnilive.errors import BuildError, ConfigError, SetupError
 from omnilive_export.child import Send, run_in_child
 from omnilive_export.disk import check_space, disk_errors
 from omnilive_export.engine_size import with_sizes
 from omnilive_export.fingerprint import build_key, is_current, recipe_of, with_key
 from omnilive_export.pack import check_target, partial_pack, publish
-from omnilive_export.partial import AnyManifest, manifest_json, read_manifest
 from omnilive_export.peak_memory import peak_rss_bytes
-from omnilive_export.plan import PackPlan, plan_pack
+from omnilive_export.plan import plan_pack
+from omnilive_export.planned import PackPlan
 from omnilive_export.precision import PackPrecision
 from omnilive_export.progress import BuildView
 from omnilive_export.reading.checkpoint import CheckpointFolders, find_folders, hash_files
@@ -66,7 +67,7 @@ class BuildRequest:
     tensorrt: BuildOptions = field(default_factory=BuildOptions)
 
 
-def build_pack(request: BuildRequest, view: BuildView) -> AnyManifest:
+def build_pack(request: BuildRequest, view: BuildView) -> PartialManifest:
     """Build the pack and put it in its place, unless the one that is there has the same key.
 
     Returns:
@@ -96,8 +97,8 @@ def build_pack(request: BuildRequest, view: BuildView) -> AnyManifest:
         where = str(request.out)
         if not run_in_child(write_in_child, (request, folder), on_message, where=where):
             view.note(f"{request.out}: up to date; --force builds it again")
-            return read_manifest(request.out)
-        manifest = read_manifest(folder)
+            return read_partial_manifest(request.out)
+        manifest = read_partial_manifest(folder)
         if request.backend == TENSORRT and not request.tensorrt.onnx_only:
             manifest = build_pack_engines(folder, manifest, request.tensorrt, on_message)
             _write_manifest(folder, manifest)
@@ -260,5 +261,5 @@ def _check_verifiable(folders: CheckpointFolders) -> None:
     )
 
 
-def _write_manifest(folder: Path, manifest: AnyManifest) -> None:
-    (folder / MANIFEST_NAME).write_text(manifest_json(manifest), encoding="utf-8")
+def _write_manifest(folder: Path, manifest: PartialManifest) -> None:
+    (folder / MANIFEST_NAME).write_text(to_json(manifest), encoding="utf-8")

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from omnilive.cli.pipe import discard
+from omnilive.engine.manifest import Manifest, PartialManifest
 from omnilive.errors import OmniLiveError
 from omnilive_export.build import BuildRequest, build_pack
 from omnilive_export.fingerprint import recorded_arguments
 from omnilive_export.graphs.tensorrt_int4 import BLOCK_SIZES as TENSORRT_BLOCK_SIZES
-from omnilive_export.partial import AnyManifest, PartialManifest
 from omnilive_export.precision import BLOCK_SIZES, INT4, PRECISIONS, pack_precision
 from omnilive_export.progress import build_view
 from omnilive_export.tensorrt.options import add_options, options_from
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             allow_inaccurate=args.allow_inaccurate,
             force=args.force,
             arguments=recorded_arguments(vars(args)),
-            tensorrt=options_from(args),
+            tensorrt=options_from(args, wanted=args.backend == TENSORRT),
         )
         with build_view(sys.stderr) as view:
             manifest = build_pack(request, view)
@@ -76,11 +76,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def summary(manifest: AnyManifest, out: Path) -> str:
+def summary(manifest: PartialManifest, out: Path) -> str:
     """What was built, and how accurate it is where that was measured."""
     size = sum(file.bytes for file in manifest.all_files())
     peak = manifest.build["peak_rss_bytes"]
-    kind = "partial pack" if isinstance(manifest, PartialManifest) else "pack"
+    kind = "pack" if isinstance(manifest, Manifest) else "partial pack"
     count = len(manifest.engines)
     lines = [
         f"{out}: {manifest.precision} {kind} of {count} engine{'s' * (count != 1)}, "

@@ -12,9 +12,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 
-from omnilive.engine.manifest import EngineSize
+from omnilive.engine.manifest import EngineSize, PartialManifest
 from omnilive_export.graphs.builder import PlannedGraph
-from omnilive_export.partial import AnyManifest
 from omnilive_export.planned import PlannedEngine
 
 _WEIGHT = re.compile(r"(?P<layer>.+?)\.(?P<part>weight|Plora_A|Plora_B)(\.q)?")
@@ -23,7 +22,7 @@ _WEIGHT = re.compile(r"(?P<layer>.+?)\.(?P<part>weight|Plora_A|Plora_B)(\.q)?")
 _LAYER = re.compile(r"layers\.(\d+)\.")
 
 
-def with_sizes(manifest: AnyManifest, planned: Iterable[PlannedEngine]) -> AnyManifest:
+def with_sizes(manifest: PartialManifest, planned: Iterable[PlannedEngine]) -> PartialManifest:
     """The manifest with the size of every engine that ``planned`` holds the graph of."""
     graphs = {engine.graph.name: engine.graph for engine in planned}
     engines = {

@@ -18,6 +18,7 @@ import omnilive.engine.manifest
 import omnilive_export
 from omnilive.engine.cache_key import (
     KEY,
+    POLICIES,
     CacheKey,
     machine_facts,
     recorded_key,
@@ -25,12 +26,17 @@ from omnilive.engine.cache_key import (
 )
 from omnilive.engine.files import check_files
 from omnilive.engine.fingerprint import device_fingerprint
+from omnilive.engine.manifest import PartialManifest
+from omnilive.engine.manifest_file import read_partial_manifest
 from omnilive.engine.rebuild import ARGUMENTS, CHECKPOINT
 from omnilive.errors import PackError
-from omnilive_export.partial import AnyManifest, read_manifest
 
 NO_RECIPE = ("checkpoint", "out", "verify", "allow_inaccurate", "force", "arguments")
 """What a request says besides how the engines are made."""
+
+WAYS = ("timing_cache",)
+"""Options of a backend that change how long a build takes and where it remembers it, not what it
+makes."""
 
 BORNE_BY_HARDWARE = {
     "NONE": (),
@@ -44,9 +50,16 @@ NOT_RECORDED = ("checkpoint", "out", "force", "onnx_only")
 
 
 def recipe_of(request: Any) -> dict[str, Any]:
-    """Every field of a build request that decides what its engines are, JSON-ready."""
+    """Every field of a build request that decides what its engines are, JSON-ready.
+
+    Options of a backend that it is not built for are none.
+    """
     fields = dataclasses.asdict(request)
-    chosen = {name: value for name, value in fields.items() if name not in NO_RECIPE}
+    others = [name for name in POLICIES if name != fields["backend"]]
+    chosen = {name: v for name, v in fields.items() if name not in (*NO_RECIPE, *others)}
+    options = chosen.get(fields["backend"])
+    if isinstance(options, dict):
+        chosen[fields["backend"]] = {k: v for k, v in options.items() if k not in WAYS}
     recipe: dict[str, Any] = json.loads(json.dumps(chosen, default=str, sort_keys=True))
     return recipe
 
@@ -89,8 +102,8 @@ def build_key(recipe: Mapping[str, Any], backend: str, source: Mapping[str, str]
 
 
 def with_key(
-    manifest: AnyManifest, key: CacheKey, checkpoint: Path, arguments: Sequence[str] | None
-) -> AnyManifest:
+    manifest: PartialManifest, key: CacheKey, checkpoint: Path, arguments: Sequence[str] | None
+) -> PartialManifest:
     """The manifest with the key and, in ``build``, how to build it again.
 
     Args:
@@ -137,7 +150,7 @@ def is_current(
         allow_inaccurate: whether one that misses its tolerance will do.
     """
     try:
-        manifest = read_manifest(out)
+        manifest = read_partial_manifest(out)
         check_files(manifest.all_files(), out, verify_hashes=False)
     except PackError:
         return False

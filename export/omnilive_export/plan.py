@@ -23,13 +23,11 @@ from omnilive_export.plan_parts import (
     sentencepiece_file,
 )
 from omnilive_export.plan_single import single_part
-from omnilive_export.planned import PackPlan, PlannedEngine, PlannedPart
+from omnilive_export.planned import PackPlan, PlannedPart
 from omnilive_export.precision import PackPrecision
 from omnilive_export.reading.adapter import AdaptedStore
 from omnilive_export.reading.checkpoint import CheckpointFolders
 from omnilive_export.reading.tensor_store import Tensors, TensorStore
-
-__all__ = ["PackPlan", "PlannedEngine", "PlannedPart", "plan_pack"]
 
 
 def plan_pack(

@@ -15,9 +15,15 @@ from typing import Any
 
 from omnilive import __version__
 from omnilive.engine.fingerprint import device_fingerprint
-from omnilive.engine.manifest import EngineInfo, Manifest, TensorInfo, TokenizerInfo
+from omnilive.engine.kv_layout import is_of_arena
+from omnilive.engine.manifest import (
+    EngineInfo,
+    Manifest,
+    PartialManifest,
+    TensorInfo,
+    TokenizerInfo,
+)
 from omnilive_export.graphs.weight_file import write_graph
-from omnilive_export.partial import AnyManifest, PartialManifest
 from omnilive_export.planned import PackPlan, PlannedEngine
 from omnilive_export.tables import write_table
 from omnilive_export.tokenizers import (
@@ -28,9 +34,6 @@ from omnilive_export.tokenizers import (
 
 Stage = Callable[[str], None]
 Advance = Callable[[int], None]
-
-ARENA_INPUTS = ("seqlens_k", "total_sequence_length", "write_position")
-"""Decoder inputs that place a block in its KV arena; like it, described by ``kv``."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ def write_pack(
     *,
     stage: Stage,
     advance: Advance,
-) -> AnyManifest:
+) -> PartialManifest:
     """Write every engine, table and tokenizer of ``plan`` into ``folder``.
 
     Args:
@@ -94,7 +97,9 @@ def write_pack(
     return Manifest(**written) if whole else PartialManifest(**written)
 
 
-def with_accuracy(manifest: AnyManifest, records: Mapping[str, Mapping[str, Any]]) -> AnyManifest:
+def with_accuracy(
+    manifest: PartialManifest, records: Mapping[str, Mapping[str, Any]]
+) -> PartialManifest:
     """The manifest with the accuracy records of ``records``, engine by engine."""
     engines = {
         name: dataclasses.replace(engine, accuracy=records.get(name, engine.accuracy))
@@ -124,11 +129,7 @@ def _write_engine(
 
 def _described(tensors: tuple[TensorInfo, ...]) -> tuple[TensorInfo, ...]:
     """IO as the manifest lists it: the arena is described by ``kv``."""
-    return tuple(
-        t
-        for t in tensors
-        if t.name not in ARENA_INPUTS and not t.name.startswith(("past_key_values.", "present."))
-    )
+    return tuple(t for t in tensors if not is_of_arena(t.name))
 
 
 def _write_tokenizers(plan: PackPlan, folder: Path) -> dict[str, TokenizerInfo]:

@@ -20,6 +20,7 @@ from omnilive.memory.config import (
     CompressionConfig,
     KeyframeConfig,
     LongTermConfig,
+    MemoryConfig,
     RetrievalConfig,
     SegmentationConfig,
     StoreConfig,
@@ -98,6 +99,7 @@ class RuntimeConfig:
     memory_budget: MemoryBudgetConfig = field(default_factory=MemoryBudgetConfig)
     vad: VadConfig = field(default_factory=VadConfig)
     recognition: RecognitionConfig = field(default_factory=RecognitionConfig)
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
     segmentation: SegmentationConfig = field(default_factory=SegmentationConfig)
     compression: CompressionConfig = field(default_factory=CompressionConfig)
     long_term: LongTermConfig = field(default_factory=LongTermConfig)
@@ -149,6 +151,15 @@ def load_config(preset: str, file: Path | None = None) -> RuntimeConfig:
         config = _changed(config, _read_toml(file), where=str(file))
     config.validate()
     return config
+
+
+def without_reuse(config: RuntimeConfig) -> RuntimeConfig:
+    """``config`` with everything recomputed that the reference recomputes (``run --naive``)."""
+    return dataclasses.replace(
+        config,
+        memory=dataclasses.replace(config.memory, algorithm="naive"),
+        reasoning=dataclasses.replace(config.reasoning, keep_prefix=False),
+    )
 
 
 def _read_toml(file: Path) -> Mapping[str, Any]:

@@ -292,6 +292,7 @@ class AnswerInterrupted(Event):
     Attributes:
         by_generation: the generation that began.
         silenced_us: placed audio that is not heard now.
+        complete: whether its text was complete, so that only sound was cut.
     """
 
     kind = "answer_interrupted"
@@ -299,6 +300,7 @@ class AnswerInterrupted(Event):
     generation: int
     by_generation: int
     silenced_us: int
+    complete: bool
 
 
 @dataclass(frozen=True)

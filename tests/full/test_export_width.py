@@ -24,8 +24,8 @@ from transformers import (
     WhisperForConditionalGeneration,
 )
 
+from omnilive.engine.manifest_file import read_partial_manifest
 from omnilive_export.cli import main as build_engines
-from omnilive_export.partial import read_manifest
 from omnilive_export.verify.measure import FP32_RELATIVE_ERROR
 from omnilive_micropack.checkpoint import write_checkpoint
 from omnilive_micropack.dimensions import FULL, FamilyDims, LmDims, VisionDims
@@ -62,7 +62,7 @@ def test_a_model_of_the_family_equals_torch_at_its_real_width(model: str, tmp_pa
     write_checkpoint(checkpoint, shallow(), 0, folders=(model,))
     arguments = ["--checkpoint", str(checkpoint), "--out", str(out), "--precision", "fp32"]
     assert build_engines([*arguments, "--verify", "--allow-inaccurate"]) == 0
-    engines = read_manifest(out).engines
+    engines = read_partial_manifest(out).engines
     errors = {name: (e.accuracy or {})["relative_error"] for name, e in engines.items()}
     assert max(errors.values()) <= FP32_RELATIVE_ERROR, errors
 

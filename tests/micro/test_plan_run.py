@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 from runs import Refused
 
 from omnilive.cli.main import main
+from omnilive.engine.manifest import MANIFEST_NAME
 from omnilive.errors import FitError
 
 
@@ -26,6 +28,15 @@ def test_a_run_past_its_budget_is_refused_and_writes_nothing(
     assert code == FitError.exit_code
     assert "of host memory of 100.0 MiB (budget)" in error
     assert "omnilive plan" in error or "[memory_budget]" in error
+
+
+def test_a_run_past_its_budget_is_refused_before_the_files_of_the_pack_are_looked_at(
+    refused: Refused, micro_pack: Path, tight: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bare").mkdir()
+    shutil.copy(micro_pack / MANIFEST_NAME, tmp_path / "bare")
+    code, error = refused(tmp_path / "bare", "--config", str(tight))
+    assert code == FitError.exit_code, error
 
 
 def test_the_plan_of_the_same_configuration_says_the_same(

@@ -11,7 +11,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from omnilive_export.plan import PackPlan, plan_pack
+from omnilive_export.plan import plan_pack
+from omnilive_export.planned import PackPlan
 from omnilive_export.precision import pack_precision
 from omnilive_export.reading.checkpoint import find_folders
 from omnilive_micropack.checkpoint import write_checkpoint

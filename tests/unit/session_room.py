@@ -20,6 +20,7 @@ from omnilive.memory.compressor import Compressor
 from omnilive.memory.config import (
     CompressionConfig,
     LongTermConfig,
+    MemoryConfig,
     RetrievalConfig,
     SegmentationConfig,
     StoreConfig,
@@ -66,6 +67,7 @@ class Room:
         prompt: PromptConfig | None = None,
         vad: VadConfig | None = None,
         segmentation: SegmentationConfig | None = None,
+        memory: MemoryConfig | None = None,
         costs: VirtualCostConfig | None = None,
         answer: str = "A blue box. It is red.",
         prompt_limit: int = 4_000,
@@ -82,6 +84,8 @@ class Room:
         self.chunks: list[AudioChunk] = []
         self.endpointer = Endpointer(vad, lambda chunk: float(chunk.max() > 0.5))
         pack: Any = memory_fakes.FakePack(hidden=fakes_reasoner.MEMORY_HIDDEN)
+        memory = memory or MemoryConfig()
+        self.memory_lm: memory_fakes.FakeDecoder = pack.lm
         self.store = MemoryStore(StoreConfig())
         self.watcher = Watcher(
             MemoryParts(
@@ -90,13 +94,14 @@ class Room:
                 self.album,  # type: ignore[arg-type]
                 Compressor(pack, CompressionConfig()),
                 self.store,
-                LongTermMemory(pack, LongTermConfig()),
+                LongTermMemory(pack, LongTermConfig(), keeps_kv=memory.keeps_kv),
             ),
             self.lanes,
             self.log,
             costs,
             S,
             "cls",
+            memory.algorithm,
         )
         self.outcomes = Outcomes(self.endpointer, self.lanes, self.log)
         prompts = PromptBuilder(fakes_reasoner.FakePack(), prompt or PromptConfig())  # type: ignore[arg-type]
@@ -129,7 +134,7 @@ class Room:
             answerer, generations, self.outcomes, self.lanes, self.log, turn
         )
         self.conversation = Conversation(
-            ConversationParts(self.check, self.finder, self.store),  # type: ignore[arg-type]
+            ConversationParts(self.check, self.finder),  # type: ignore[arg-type]
             self.watcher,
             self.interruptions.begin,
             generations,
@@ -146,6 +151,7 @@ class Room:
             self.outcomes,
             self.watcher.snapshot,
             self.conversation.hear,
+            self.watcher.prepare,
             self.lanes,
             self.log,
             turn,

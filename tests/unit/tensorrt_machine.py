@@ -17,6 +17,7 @@ import pytest
 
 from export_checkpoints import micro_checkpoint
 from omnilive.engine.config import EngineConfig
+from omnilive.engine.kv_layout import is_of_arena
 from omnilive.engine.manifest import EngineInfo
 from omnilive_export.graphs.weight_file import write_graph
 from omnilive_export.plan import plan_pack
@@ -26,7 +27,6 @@ from omnilive_export.tensorrt.dialect import tensorrt_dialect
 from omnilive_export.tensorrt.engine_builder import BuildTask, build_engine
 from omnilive_export.tensorrt.options import BuildOptions
 from omnilive_export.tensorrt.profiles import decoder_profiles, encoder_profiles
-from omnilive_export.writing import ARENA_INPUTS
 from tensorrt_bindings import PACKAGES
 from tensorrt_fake import World
 from tensorrt_fake_cuda import FakeCuda
@@ -69,10 +69,7 @@ def record_of(graph: Any, model: str) -> EngineInfo:
     """The record of a graph whose plan is ``model``."""
 
     def described(tensors: Any) -> Any:
-        hidden = ("past_key_values.", "present.")
-        return tuple(
-            t for t in tensors if t.name not in ARENA_INPUTS and not t.name.startswith(hidden)
-        )
+        return tuple(t for t in tensors if not is_of_arena(t.name))
 
     return EngineInfo(
         graph.name,

@@ -101,7 +101,7 @@ def barge_in_run(*, finished: bool, silenced_us: int) -> RunWriter:
     """A question, an answer, and a second utterance that stops it."""
     run = question_run()
     run.rows = [r for r in run.rows if not isinstance(r[1], events.AnswerFinished)]
-    run.add(8_200_000, events.AnswerCancelled(0, 1, 2, "A cup.", 2, silenced_us, finished))
+    run.add(8_200_000, events.AnswerInterrupted(0, 1, 2, silenced_us, finished))
     run.hear(1, 2, 8_040_000, 9 * S, "Stop.")
     return run
 
@@ -127,7 +127,7 @@ def test_a_stop_in_mid_decode_counts_the_step_in_flight(tmp_path: Path) -> None:
 
 def test_a_typed_question_is_no_barge_in(tmp_path: Path) -> None:
     run = question_run()
-    run.add(8_200_000, events.AnswerCancelled(0, 1, 2, "A cup.", 2, 900 * MS))
+    run.add(8_200_000, events.AnswerInterrupted(0, 1, 2, 900 * MS, True))
     run.add(8_200_000, events.Transcribed(-1, 2, "And now?", "en", True, 0))
     assert "barge_in_to_silence" not in measured(run, tmp_path, (SPOKEN,)).samples
 

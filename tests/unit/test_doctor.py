@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from omnilive.cli import doctor, main
+from omnilive.engine.backends import BackendState
 from omnilive.errors import SetupError
 
 
@@ -59,3 +60,36 @@ def test_a_terminal_that_cannot_show_a_character_gets_a_question_mark(
     assert main.main(["doctor", "--pack", str(tmp_path)]) == SetupError.exit_code
     sys.stdout.flush()
     assert b"? Name the folder of an engine pack" in raw.getvalue()
+
+
+def lines_about(topic: str, out: str) -> list[str]:
+    return [line for line in out.splitlines() if line[8:26].strip() == topic]
+
+
+def test_a_backend_is_ok_only_where_it_loads(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    version = importlib.metadata.version
+    monkeypatch.setattr(
+        importlib.metadata, "version", lambda name: "10.3" if name == "tensorrt" else version(name)
+    )
+    assert doctor.doctor(None) == 0
+    (line,) = lines_about("backend tensorrt", capsys.readouterr().out)
+    assert line.startswith("note")
+    assert "cannot be loaded (" in line
+    assert "pip install tensorrt cuda-python" in line
+
+
+def test_a_backend_without_a_device_is_no_backend_to_run_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    states = (
+        BackendState("ort", True, "1.2", ("CPUExecutionProvider", "AzureExecutionProvider")),
+        BackendState("tensorrt", True, "10.3.0", ()),
+    )
+    monkeypatch.setattr(doctor, "backend_states", lambda: states)
+    assert doctor.doctor(None) == 0
+    out = capsys.readouterr().out
+    assert lines_about("backend ort", out) == ["ok      backend ort       1.2 runs on CPU"]
+    (line,) = lines_about("backend tensorrt", out)
+    assert line.startswith("note") and "10.3.0 loads, but there is no device for it" in line

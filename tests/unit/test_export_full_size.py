@@ -11,7 +11,8 @@ import pytest
 from omnilive.errors import ConfigError
 from omnilive_export.graphs.rope import rope_tables
 from omnilive_export.models.internlm2 import read_internlm2_spec
-from omnilive_export.plan import PackPlan, plan_pack
+from omnilive_export.plan import plan_pack
+from omnilive_export.planned import PackPlan
 from omnilive_export.precision import pack_precision
 from omnilive_export.reading.checkpoint import find_folders
 from omnilive_export.reading.config_file import read_config

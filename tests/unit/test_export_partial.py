@@ -13,12 +13,12 @@ import pytest
 from export_checkpoints import micro_checkpoint
 from omnilive.engine.config import EngineConfig
 from omnilive.engine.files import check_files
-from omnilive.engine.ort_backend import load_decoder
-from omnilive.engine.pack import open_pack
-from omnilive.errors import CheckpointError, ConfigError, PackError
+from omnilive.engine.manifest import Manifest, to_json
+from omnilive.engine.manifest_file import read_partial_manifest
+from omnilive.engine.pack import open_pack, open_parts
+from omnilive.errors import CheckpointError, ConfigError, EngineError, PackError
 from omnilive_export.build import BuildRequest, build_pack
 from omnilive_export.cli import main, summary
-from omnilive_export.partial import PartialManifest, manifest_json, read_manifest
 from omnilive_export.precision import pack_precision
 from omnilive_export.progress import PlainView
 
@@ -44,8 +44,8 @@ def request(checkpoint: Path, out: Path) -> BuildRequest:
 
 
 def test_a_pack_of_one_model_holds_that_model_whole(memory_pack: Path) -> None:
-    manifest = read_manifest(memory_pack)
-    assert isinstance(manifest, PartialManifest)
+    manifest = read_partial_manifest(memory_pack)
+    assert not isinstance(manifest, Manifest)
     assert set(manifest.engines) == {"mem_vit", "mem_proj", "mem_lm"}
     assert set(manifest.tables) == {"mem_embed"} and set(manifest.tokenizers) == {"memory"}
     assert manifest.memory is not None and manifest.audio is None and manifest.reasoner is None
@@ -56,12 +56,28 @@ def test_a_pack_of_one_model_holds_that_model_whole(memory_pack: Path) -> None:
     assert "audio/ and base/ not found" in manifest.build["warnings"][0]
 
 
-def test_an_engine_of_a_partial_pack_runs_by_itself(memory_pack: Path) -> None:
-    info = read_manifest(memory_pack).engines["mem_lm"]
-    decoder = load_decoder(info, memory_pack, EngineConfig(threads=1))
+def test_the_parts_of_a_partial_pack_run_and_those_it_lacks_are_refused(memory_pack: Path) -> None:
+    pack = open_parts(memory_pack, EngineConfig(threads=1))
+    decoder = pack.decoder("mem_lm")
     embeds = np.random.default_rng(0).standard_normal((5, 256)).astype(np.float32)
     hidden = decoder.hidden(decoder.new_arena(8), embeds)
     assert hidden.shape == (5, 256) and np.isfinite(hidden).all()
+    for ask, name in (
+        (pack.decoder, "vlm_lm"),
+        (pack.table, "vlm_embed"),
+        (pack.engine, "aud_enc"),
+    ):
+        with pytest.raises(EngineError, match=f"has no .*'{name}'"):
+            ask(name)
+    pack.close()
+
+
+def test_parts_whose_files_were_cut_short_are_refused(tmp_path: Path, memory_pack: Path) -> None:
+    pack = Path(shutil.copytree(memory_pack, tmp_path / "pack"))
+    file = next(pack.rglob("*mem_embed*"))
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(PackError, match="bytes, the manifest records"):
+        open_parts(pack)
 
 
 def test_a_session_refuses_a_partial_pack(memory_pack: Path) -> None:
@@ -71,7 +87,7 @@ def test_a_session_refuses_a_partial_pack(memory_pack: Path) -> None:
 
 def test_a_partial_manifest_reads_back_as_it_was_written(memory_pack: Path) -> None:
     text = (memory_pack / "manifest.json").read_text()
-    assert manifest_json(read_manifest(memory_pack)) == text
+    assert to_json(read_partial_manifest(memory_pack)) == text
 
 
 @pytest.mark.parametrize(
@@ -88,15 +104,15 @@ def test_an_odd_partial_manifest_is_refused(
     values = json.loads((memory_pack / "manifest.json").read_text())
     (tmp_path / "manifest.json").write_text(json.dumps({**values, **change}))
     with pytest.raises(PackError, match=said):
-        read_manifest(tmp_path)
+        read_partial_manifest(tmp_path)
 
 
 def test_a_manifest_that_is_missing_or_no_json_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PackError, match="cannot be read"):
-        read_manifest(tmp_path)
+    with pytest.raises(PackError, match=r"has no manifest\.json"):
+        read_partial_manifest(tmp_path)
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(PackError, match="is not JSON"):
-        read_manifest(tmp_path)
+        read_partial_manifest(tmp_path)
 
 
 def test_verification_is_refused_before_building_where_its_reference_cannot_read(

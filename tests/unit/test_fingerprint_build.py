@@ -17,7 +17,8 @@ import pytest
 
 from export_checkpoints import checkpoint_with, micro_checkpoint
 from omnilive.engine.manifest import MANIFEST_NAME
-from omnilive.engine.pack import open_pack, read_manifest
+from omnilive.engine.manifest_file import read_manifest
+from omnilive.engine.pack import open_pack
 from omnilive_export import fingerprint
 from omnilive_export.build import BuildRequest, build_pack
 from omnilive_export.cli import main
@@ -182,6 +183,19 @@ def test_every_field_of_a_request_is_in_its_recipe_but_those_that_make_no_differ
     assert recipe_of(elsewhere) == recipe
     finer = dataclasses.replace(request, precision=pack_precision("int8", block=64))
     assert recipe_of(finer) != recipe
+
+
+def test_options_of_tensorrt_count_where_they_change_what_it_makes_and_only_there() -> None:
+    plain = BuildRequest(
+        Path("c"), Path("o"), pack_precision("fp32", block=64), "ort", False, False
+    )
+    cached = dataclasses.replace(plain, tensorrt=BuildOptions(timing_cache=Path("x")))
+    later = dataclasses.replace(plain, tensorrt=BuildOptions(version_compatible=True))
+    assert recipe_of(plain) == recipe_of(cached) == recipe_of(later)
+    plain, cached, later = (
+        dataclasses.replace(request, backend="tensorrt") for request in (plain, cached, later)
+    )
+    assert recipe_of(plain) == recipe_of(cached) != recipe_of(later)
 
 
 @pytest.mark.parametrize(

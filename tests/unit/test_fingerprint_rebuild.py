@@ -18,7 +18,8 @@ from omnilive.engine import cache_key, rebuild
 from omnilive.engine.cache_key import REBUILD
 from omnilive.engine.config import EngineConfig
 from omnilive.engine.manifest import MANIFEST_NAME
-from omnilive.engine.pack import CALIBRATION_NAME, open_pack, read_manifest
+from omnilive.engine.manifest_file import read_manifest
+from omnilive.engine.pack import CALIBRATION_NAME, open_pack
 from omnilive.engine.rebuild_config import RebuildConfig
 from omnilive.errors import ConfigError, PackError, SetupError
 from omnilive.systemd import notify
@@ -105,7 +106,7 @@ def test_a_stale_pack_is_built_again_with_progress_and_keeps_its_calibration(
         manager.settimeout(60)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         with caplog.at_level(logging.WARNING):
-            opened = open_pack(pack, config=ONE_THREAD)
+            opened = open_pack(pack, config=ONE_THREAD, rebuild=RebuildConfig())
         first = manager.recv(4096).decode()
     assert opened.calibration == {"cut_cosine": 0.25}
     opened.close()
@@ -116,6 +117,14 @@ def test_a_stale_pack_is_built_again_with_progress_and_keeps_its_calibration(
     assert any("vlm_lm" in message for message in caplog.messages)
     assert first.startswith("STATUS=")
     assert "\nEXTEND_TIMEOUT_USEC=" in first
+
+
+@pytest.mark.usefixtures("compiled")
+def test_a_stale_pack_is_never_built_again_by_who_did_not_ask_for_it(pack: Path) -> None:
+    before = (pack / MANIFEST_NAME).read_bytes()
+    with pytest.raises(PackError, match=r"was 0\.1.*Build it again: .*-m omnilive_export\.cli"):
+        open_pack(pack, config=ONE_THREAD)
+    assert (pack / MANIFEST_NAME).read_bytes() == before
 
 
 def forget(key: str) -> Edit:
@@ -166,7 +175,7 @@ def test_a_pack_that_building_does_not_mend_is_refused_and_not_built_for_ever(
     monkeypatch.setattr(rebuild, "EXPORTER", "json")  # a command that does nothing
     monkeypatch.setattr(rebuild, "rebuild_command", lambda *arguments: ["true"])
     with pytest.raises(PackError, match="was built again and is still not for this machine"):
-        open_pack(pack, config=ONE_THREAD)
+        open_pack(pack, config=ONE_THREAD, rebuild=RebuildConfig())
 
 
 @pytest.mark.usefixtures("compiled")
@@ -175,7 +184,7 @@ def test_where_the_exporter_is_not_installed_the_error_says_so(
 ) -> None:
     monkeypatch.setattr(rebuild, "EXPORTER", "no_such_exporter")
     with pytest.raises(SetupError, match=r"no_such_exporter: is not installed.*omnilive-edge"):
-        open_pack(pack, config=ONE_THREAD)
+        open_pack(pack, config=ONE_THREAD, rebuild=RebuildConfig())
 
 
 @pytest.mark.usefixtures("compiled")
@@ -187,7 +196,7 @@ def test_a_pack_whose_backend_is_missing_is_refused_and_not_built_again(
 
     edited(pack, of_another_backend)
     with pytest.raises(PackError, match="needs the backend 'abacus'"):
-        open_pack(pack, config=ONE_THREAD)
+        open_pack(pack, config=ONE_THREAD, rebuild=RebuildConfig())
     assert caplog.messages == []
 
 

@@ -131,21 +131,17 @@ def test_an_engine_of_a_device_backend_lies_on_the_device_that_has_memory(
     assert shared.host == apart.host + apart.device
 
 
-@pytest.mark.parametrize(
-    ("backend", "tiled", "whole"), [("ort", "1.28.0", "1.23.2"), ("tensorrt", "11.4", "10.13.3.9")]
-)
-def test_scores_are_counted_for_a_backend_that_holds_them(
-    manifest: Manifest, backend: str, tiled: str, whole: str
-) -> None:
+def test_scores_are_counted_for_an_onnxruntime_that_holds_them(manifest: Manifest) -> None:
     sized = EngineSize({"rows": 100}, layers=1, width=32, widest=64, attention_width=32)
-    recorded = with_engine(manifest, "mem_lm", size=sized, backend=backend)
+    recorded = with_engine(manifest, "mem_lm", size=sized)
     demand = next(d for d in lane_demands(manifest, CONFIG) if d.engine == "mem_lm")
-    less, more = (
-        of(planned(recorded, backend_versions={backend: v}), "mem_lm").bytes.workspace
-        for v in (tiled, whole)
+    held, tiled, unknown = (
+        of(planned(recorded, backend_versions={"ort": v}), "mem_lm").bytes.workspace
+        for v in ("1.23.2", "1.28.0", "")
     )
     heads = 2
-    assert more - less == heads * demand.rows * max(demand.arenas) * 4
+    assert held - tiled == heads * demand.rows * max(demand.arenas) * 4
+    assert unknown == tiled
 
 
 def test_a_recorded_size_takes_the_place_of_the_estimate(manifest: Manifest) -> None:

@@ -15,7 +15,7 @@ from omnilive_export.plan import plan_pack
 from omnilive_export.precision import pack_precision
 from omnilive_export.reading.checkpoint import find_folders
 from omnilive_export.tensorrt.dialect import compute_type, stored_kinds, tensorrt_dialect
-from omnilive_export.tensorrt.operators import check_operators, operator_problems, version_key
+from omnilive_export.tensorrt.operators import check_operators, operator_problems
 
 VERSIONS = ("10.3", "10.13", "11.4")
 
@@ -94,10 +94,6 @@ def test_an_operator_is_refused_before_the_version_that_brought_it() -> None:
     model.opset_import[0].version = 23
     assert "it comes with 10.15" in operator_problems(model, "10.14")[0]
     assert operator_problems(model, "10.15") == []
-
-
-def test_versions_compare_by_their_numbers() -> None:
-    assert version_key("10.3.0") < version_key("10.13.3.9") < version_key("11.4")
 
 
 @pytest.mark.parametrize(

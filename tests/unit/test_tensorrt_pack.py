@@ -10,8 +10,9 @@ import pytest
 
 from export_checkpoints import micro_checkpoint
 from omnilive.engine.files import check_files
+from omnilive.engine.manifest_file import read_partial_manifest
+from omnilive.errors import ConfigError
 from omnilive_export.cli import main
-from omnilive_export.partial import read_manifest
 
 VERSION = "10.13.3.9"
 ENGINES = ("mem_vit", "mem_proj", "mem_lm")
@@ -51,7 +52,7 @@ def test_a_pack_holds_plans_in_place_of_graphs_and_the_cache_is_kept(
     install(tmp_path, "", monkeypatch)
     out, cache = tmp_path / "pack", tmp_path / "cache"
     assert build(memory_only, out, "--timing-cache", str(cache), "--builder-memory", "1.5") == 0
-    manifest = read_manifest(out)
+    manifest = read_partial_manifest(out)
     assert tuple(manifest.engines) == tuple(sorted(ENGINES))
     for name, info in manifest.engines.items():
         assert [path.name for path in (out / name).iterdir()] == ["model.plan"]
@@ -106,3 +107,23 @@ def test_what_tensorrt_cannot_do_is_refused_before_anything_is_read(
 ) -> None:
     assert build(memory_only, tmp_path / "pack", *more) == 2
     assert reason in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("--builder-memory", "2"),
+        ("--timing-cache", "kernels"),
+        ("--hardware", "this-gpu"),
+        ("--version-compatible",),
+        ("--onnx-only",),
+    ],
+)
+def test_an_option_of_tensorrt_is_refused_for_another_backend(
+    tmp_path: Path, given: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "pack"
+    line = ["--checkpoint", str(tmp_path), "--out", str(out), "--backend", "ort", *given]
+    assert main(line) == ConfigError.exit_code
+    assert f"{given[0]}: does nothing without --backend tensorrt" in capsys.readouterr().err
+    assert not out.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import importlib.util
 import inspect
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from omnilive.engine.config import EngineConfig
+from omnilive.engine.manifest import TensorInfo
 from omnilive.errors import EngineError, PackError
 from omnilive_export.tensorrt.engine_builder import BuildTask, build_engine
 from omnilive_export.tensorrt.options import BuildOptions
@@ -190,8 +192,33 @@ def test_a_plan_of_another_device_or_another_record_is_refused(
     plan = json.loads((one_machine.folder / record.model).read_text())
     plan["model"] = str(one_machine.folder / "mem_proj" / "model.onnx")
     (tmp_path / record.model).write_text(json.dumps(plan))
-    with pytest.raises(PackError, match="not as the manifest records"):
+    with pytest.raises(PackError, match="an input features that the manifest does not record"):
         one_machine.backend.load_engine(record, tmp_path, EngineConfig())
+
+
+@pytest.mark.parametrize(
+    ("side", "changed", "said"),
+    [
+        ("inputs", TensorInfo("memory", "float16", ("tokens", 256)), "records float16"),
+        (
+            "inputs",
+            TensorInfo("memory", "float32", ("tokens", 255)),
+            r"records float32\['tokens', 255",
+        ),
+        ("inputs", TensorInfo("memory", "float32", (7, 256)), r"records float32\[7, 256"),
+        (
+            "outputs",
+            TensorInfo("rows", "float32", ("tokens", 256)),
+            "lacks the output rows|output embeds",
+        ),
+    ],
+)
+def test_a_plan_is_held_against_every_name_dtype_and_size_that_is_recorded(
+    one_machine: Machine, side: str, changed: TensorInfo, said: str
+) -> None:
+    record = dataclasses.replace(one_machine.records["mem_to_vlm"], **{side: (changed,)})
+    with pytest.raises(PackError, match=said):
+        one_machine.backend.load_engine(record, one_machine.folder, EngineConfig())
 
 
 def test_a_plan_for_later_versions_is_loaded(one_machine: Machine, tmp_path: Path) -> None:

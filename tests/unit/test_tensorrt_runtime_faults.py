@@ -89,8 +89,8 @@ FAULTS: dict[str, tuple[str, str, str, str]] = {
     ),
     "an output too small for its block": (
         "tensorrt_decoder",
-        "self._bind(self._output, DeviceBuffer(size))",
-        "self._bind(self._output, DeviceBuffer(4))",
+        "self._bind(self._checks.output, DeviceBuffer(size))",
+        "self._bind(self._checks.output, DeviceBuffer(4))",
         "no device memory",
     ),
     "a missing wait": (

@@ -117,13 +117,3 @@ class DialectGraph(GraphBuilder, ABC):
 
 NewGraph = Callable[[str], DialectGraph]
 """Makes an empty graph of some dialect, given the engine's name."""
-
-
-def past_name(layer: int, part: str) -> str:
-    """Input name of the arena's ``key`` or ``value`` of a layer."""
-    return f"past_key_values.{layer}.{part}"
-
-
-def present_name(layer: int, part: str) -> str:
-    """Output name of the arena's ``key`` or ``value`` of a layer."""
-    return f"present.{layer}.{part}"

@@ -6,8 +6,16 @@ of the arena says what is valid.
 
 from __future__ import annotations
 
+from omnilive.engine.kv_layout import (
+    LAST_POSITION,
+    PARTS,
+    TOTAL_LENGTH,
+    past_name,
+    past_names,
+    present_name,
+    present_names,
+)
 from omnilive_export.graphs.builder import CONTRIB, GraphBuilder
-from omnilive_export.graphs.dialect import past_name, present_name
 from omnilive_export.graphs.rope import rope_tables
 from omnilive_export.specs import DecoderSpec
 
@@ -26,19 +34,18 @@ class OrtArena:
         self._b = b
         self._spec = spec
         self._shape = (1, spec.kv_heads, "capacity", spec.head_dim)
-        self._seqlens = b.input("seqlens_k", "int32", (1,))
-        self._total = b.input("total_sequence_length", "int32", ())
-        for i in range(spec.layers):
-            for part in ("key", "value"):
-                b.input(past_name(i, part), self.dtype, self._shape)
+        self._seqlens = b.input(LAST_POSITION, "int32", (1,))
+        self._total = b.input(TOTAL_LENGTH, "int32", ())
+        for name in past_names(spec.layers):
+            b.input(name, self.dtype, self._shape)
         cos, sin = rope_tables(spec.rope, head_dim=spec.head_dim, positions=spec.max_positions)
         self._cos = b.array("rope.cos", cos)
         self._sin = b.array("rope.sin", sin)
 
     def attend(self, qkv: str, layer: int, name: str) -> str:
         """See ``KvArena.attend``."""
-        past = [past_name(layer, part) for part in ("key", "value")]
-        present = [present_name(layer, part) for part in ("key", "value")]
+        past = [past_name(layer, part) for part in PARTS]
+        present = [present_name(layer, part) for part in PARTS]
         return self._b.op(
             "GroupQueryAttention",
             [qkv, "", "", *past, self._seqlens, self._total, self._cos, self._sin],
@@ -52,6 +59,5 @@ class OrtArena:
 
     def declare_outputs(self) -> None:
         """See ``KvArena.declare_outputs``."""
-        for i in range(self._spec.layers):
-            for part in ("key", "value"):
-                self._b.output(present_name(i, part), self.dtype, self._shape)
+        for name in present_names(self._spec.layers):
+            self._b.output(name, self.dtype, self._shape)

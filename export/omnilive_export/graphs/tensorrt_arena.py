@@ -11,14 +11,17 @@ import math
 
 import numpy as np
 
+from omnilive.engine.kv_layout import (
+    WRITE_POSITION,
+    past_name,
+    past_names,
+    present_name,
+    present_names,
+)
 from omnilive_export.graphs.builder import GraphBuilder
 from omnilive_export.graphs.casts import Casts
-from omnilive_export.graphs.dialect import past_name, present_name
 from omnilive_export.graphs.rope import rope_tables
 from omnilive_export.specs import DecoderSpec
-
-WRITE_POSITION = "write_position"
-"""Input: tokens in the arena before this block, where the block's own will be written."""
 
 MASKED = -3e4
 """What is added to a masked score: far below any score, and finite in float16."""
@@ -42,10 +45,8 @@ class TensorrtArena:
         self._spec = spec
         self.dtype = casts.compute
         self._position = b.input(WRITE_POSITION, "int64", (1,))
-        for i in range(spec.layers):
-            for part in ("key", "value"):
-                shape = (1, spec.kv_heads, "capacity", spec.head_dim)
-                b.input(past_name(i, part), self.dtype, shape)
+        for name in past_names(spec.layers):
+            b.input(name, self.dtype, (1, spec.kv_heads, "capacity", spec.head_dim))
         self._zero = b.ints("zero", [0])
         self._last_axis = b.ints("last.axis", [-1])
         self._group_axis = b.ints("group.axis", [2])
@@ -80,9 +81,8 @@ class TensorrtArena:
     def declare_outputs(self) -> None:
         """See ``KvArena.declare_outputs``."""
         shape = (1, self._spec.kv_heads, "sequence", self._spec.head_dim)
-        for i in range(self._spec.layers):
-            for part in ("key", "value"):
-                self._b.output(present_name(i, part), self.dtype, shape)
+        for name in present_names(self._spec.layers):
+            self._b.output(name, self.dtype, shape)
 
     def _range(self, length: str, name: str) -> str:
         """The integers from 0 as int64 [length]."""

@@ -14,6 +14,7 @@ import onnx
 from onnx import TensorProto
 
 from omnilive.errors import BuildError
+from omnilive.versions import release
 
 _TYPES = {
     TensorProto.BOOL: "bool",
@@ -61,11 +62,6 @@ def read_operators() -> dict[str, Operator]:
     }
 
 
-def version_key(version: str) -> tuple[int, ...]:
-    """``10.3`` or ``10.13.3.9`` as numbers that compare as versions do."""
-    return tuple(int(part) for part in version.split("."))
-
-
 def check_operators(model: onnx.ModelProto, version: str, *, where: str) -> None:
     """Refuse a model that the parser of ``version`` does not take.
 
@@ -96,7 +92,7 @@ def operator_problems(model: onnx.ModelProto, version: str) -> list[str]:
     for node in model.graph.node:
         label = f"{node.op_type} {node.name!r}"
         operator = operators.get(node.op_type) if node.domain == "" else None
-        if operator is None or version_key(version) < version_key(operator.since):
+        if operator is None or release(version) < release(operator.since):
             since = "" if operator is None else f": it comes with {operator.since}"
             problems.append(f"{label} of domain {node.domain or 'ai.onnx'!r}{since}")
             continue

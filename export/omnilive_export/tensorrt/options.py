@@ -14,6 +14,9 @@ from omnilive.errors import ConfigError
 HARDWARE = {"this-gpu": "NONE", "same-compute": "SAME_COMPUTE_CAPABILITY", "ampere+": "AMPERE_PLUS"}
 """The command line's names of TensorRT's hardware compatibility levels."""
 
+OPTIONS = ("builder_memory", "timing_cache", "hardware", "version_compatible", "onnx_only")
+"""What ``add_options`` adds, as argparse names it."""
+
 GIB = 1 << 30
 
 
@@ -56,8 +59,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--hardware",
         choices=tuple(HARDWARE),
-        default="this-gpu",
-        help="GPUs the engines run on (default: %(default)s)",
+        help="GPUs the engines run on (default: this-gpu)",
     )
     group.add_argument(
         "--version-compatible",
@@ -71,12 +73,24 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def options_from(args: argparse.Namespace) -> BuildOptions:
+def options_from(args: argparse.Namespace, *, wanted: bool) -> BuildOptions:
     """The options that ``add_options`` parsed.
 
+    Args:
+        args: the parsed line.
+        wanted: whether the build is for TensorRT.
+
     Raises:
-        ConfigError: a memory limit that is not positive.
+        ConfigError: a memory limit that is not positive, or an option of a build for another
+            backend, which would do nothing.
     """
+    given = [name for name in OPTIONS if getattr(args, name) not in (None, False)]
+    if given and not wanted:
+        raise ConfigError(
+            "does nothing without --backend tensorrt",
+            where=", ".join("--" + name.replace("_", "-") for name in given),
+            mend="Leave it out, or build for TensorRT.",
+        )
     memory = args.builder_memory
     if memory is not None and memory <= 0:
         raise ConfigError(
@@ -87,7 +101,7 @@ def options_from(args: argparse.Namespace) -> BuildOptions:
     return BuildOptions(
         memory_bytes=None if memory is None else int(memory * GIB),
         timing_cache=args.timing_cache,
-        hardware=HARDWARE[args.hardware],
+        hardware=HARDWARE[args.hardware or "this-gpu"],
         version_compatible=args.version_compatible,
         onnx_only=args.onnx_only,
     )

@@ -16,10 +16,9 @@ from typing import Any
 import onnx
 
 from omnilive.engine.files import sha256_of
-from omnilive.engine.manifest import EngineInfo, FileRecord, TensorInfo
+from omnilive.engine.manifest import EngineInfo, FileRecord, PartialManifest, TensorInfo
 from omnilive.errors import ConfigError, SetupError
 from omnilive_export.child import Send, run_in_child
-from omnilive_export.partial import AnyManifest
 from omnilive_export.precision import PackPrecision
 from omnilive_export.tensorrt.dialect import check_precision
 from omnilive_export.tensorrt.engine_builder import BuildTask, build_engine, installed_version
@@ -60,8 +59,8 @@ def check_request(precision: PackPrecision, options: BuildOptions, *, verify: bo
 
 
 def build_pack_engines(
-    folder: Path, manifest: AnyManifest, options: BuildOptions, on_message: OnMessage
-) -> AnyManifest:
+    folder: Path, manifest: PartialManifest, options: BuildOptions, on_message: OnMessage
+) -> PartialManifest:
     """Build every engine of the pack in ``folder`` and remove the graph it was built from.
 
     Args:

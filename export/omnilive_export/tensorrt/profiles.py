@@ -9,17 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from omnilive.engine.kv_layout import PREFILL_TOKENS, least_bucket
 from omnilive.engine.manifest import TensorInfo
 from omnilive.errors import BuildError
 
-PREFILL_TOKENS = 512
-"""Tokens of the longest block: bounds what attention's scores take, heads × block × context."""
-
 LOGIT_ROWS = 64
 """Rows of a block that logits are given of at once: a vocabulary wide each."""
-
-LEAST_BUCKET = 256
-"""Tokens of the smallest KV arena an engine is run on."""
 
 Range = tuple[int, int, int]
 """Least, best and most of one axis."""
@@ -57,7 +52,7 @@ def decoder_profiles(
     """
     block = min(PREFILL_TOKENS, limits["sequence"])
     most = limits["capacity"]
-    least = min(LEAST_BUCKET, most)
+    least = least_bucket(most)
     capacity = (least, max(least, most // 2), most)
     prefill: dict[str, Range] = {
         "sequence": (1, block, block),

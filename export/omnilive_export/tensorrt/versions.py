@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from omnilive.errors import SetupError
+from omnilive.versions import release
 
 OLDEST = (10, 3)
 
@@ -38,17 +39,15 @@ def version_facts(name: str) -> VersionFacts:
     Raises:
         SetupError: it is older than 10.3, or its name is no version.
     """
-    try:
-        major, minor = (int(part) for part in name.split(".")[:2])
-    except ValueError:
-        major, minor = 0, 0
-    if (major, minor) < OLDEST:
+    found = release(name)[:2]
+    if len(found) < 2 or found < OLDEST:
         raise SetupError(
             f"TensorRT {name} is not supported",
             where="--backend tensorrt",
             mend="Install TensorRT 10.3 (JetPack 6), 10.13 (JetPack 7) or newer.",
         )
+    major, minor = found
     levels: tuple[str, ...] = ("NONE", "AMPERE_PLUS")
-    if (major, minor) >= (10, 13):
+    if found >= (10, 13):
         levels = (*levels, "SAME_COMPUTE_CAPABILITY")
     return VersionFacts(name, f"{major}.{minor}", major < 11, levels)

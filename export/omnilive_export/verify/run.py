@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from omnilive.engine.config import EngineConfig
-from omnilive.engine.manifest import Manifest
-from omnilive.engine.pack import EnginePack, open_pack
-from omnilive_export.partial import read_manifest
+from omnilive.engine.pack import open_parts
 from omnilive_export.reading.checkpoint import find_folders
 from omnilive_export.verify import compare
 from omnilive_export.verify.measure import Comparison, accuracy_record
@@ -50,7 +47,7 @@ def run(
         BuildError: an engine gives another shape than its source.
     """
     references = load_references()
-    pack = _open(pack_dir)
+    pack = open_parts(pack_dir)
     try:
         bench = compare.Bench(
             pack=pack,
@@ -66,12 +63,3 @@ def run(
         return records
     finally:
         pack.close()
-
-
-def _open(pack_dir: Path) -> EnginePack:
-    """The pack, whose engines load one by one; a partial one has no use for the others."""
-    manifest = read_manifest(pack_dir)
-    if isinstance(manifest, Manifest):
-        return open_pack(pack_dir, verify_hashes=False, allow_inaccurate=True)
-    # A comparison asks for nothing of a model whose engines are not there.
-    return EnginePack(pack_dir, cast(Manifest, manifest), EngineConfig(), {})

@@ -11,14 +11,14 @@ from pathlib import Path
 import tensorrt as trt
 
 from omnilive.backends.cuda import Stream, device_names
-from omnilive.backends.tensorrt_arena import kv_names
 from omnilive.backends.tensorrt_decoder import TensorrtDecoder
 from omnilive.backends.tensorrt_engine import TensorrtEngine
 from omnilive.backends.tensorrt_runtime import LoadedPlan
 from omnilive.engine.config import EngineConfig
+from omnilive.engine.decoder_checks import geometry
 from omnilive.engine.interface import Decoder, Engine
+from omnilive.engine.kv_layout import WRITE_POSITION, past_names, present_names
 from omnilive.engine.manifest import EngineInfo, KvInfo, TensorInfo
-from omnilive.errors import EngineError
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,28 +36,23 @@ def load_engine(info: EngineInfo, folder: Path, config: EngineConfig) -> Engine:
         PackError: the engine's tensors are not what the manifest records.
     """
     plan = LoadedPlan(info, folder, _LOG.warning)
-    plan.check(folder, (*info.inputs, *info.outputs))
+    plan.check(info, folder, info.inputs, info.outputs)
     return TensorrtEngine(plan, Stream())
 
 
 def load_decoder(info: EngineInfo, folder: Path, config: EngineConfig) -> Decoder:
     """See ``Backend.load_decoder``. Raises what ``load_engine`` raises."""
-    if info.kv is None:
-        raise EngineError(
-            "records no KV geometry",
-            where=f"engine {info.name}",
-            mend="Only decoders take a KV arena; rebuild the pack if this is one.",
-        )
+    kv = geometry(info)
     plan = LoadedPlan(info, folder, _LOG.warning)
-    plan.check(folder, (*info.inputs, *info.outputs, *_kv_tensors(info.kv)))
-    return TensorrtDecoder(info, info.kv, plan, Stream())
+    placed = TensorInfo(WRITE_POSITION, "int64", (1,))
+    past, present = (
+        _kv_tensors(past_names(kv.layers), kv),
+        _kv_tensors(present_names(kv.layers), kv),
+    )
+    plan.check(info, folder, (*info.inputs, placed, *past), (*info.outputs, *present))
+    return TensorrtDecoder(info, plan, Stream())
 
 
-def _kv_tensors(kv: KvInfo) -> list[TensorInfo]:
-    """The tensors of a decoder that its record leaves to ``kv``."""
-    shape = (1, kv.kv_heads, "dynamic", kv.head_dim)
-    names = [*kv_names(kv, "past_key_values"), *kv_names(kv, "present")]
-    return [
-        TensorInfo("write_position", "int64", (1,)),
-        *(TensorInfo(name, kv.dtype, shape) for name in names),
-    ]
+def _kv_tensors(names: list[str], kv: KvInfo) -> list[TensorInfo]:
+    """Tensors of a decoder that its record leaves to ``kv``."""
+    return [TensorInfo(name, kv.dtype, (1, kv.kv_heads, "dynamic", kv.head_dim)) for name in names]

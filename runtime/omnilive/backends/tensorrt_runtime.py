@@ -14,8 +14,9 @@ import numpy as np
 
 from omnilive.backends.cuda import DeviceBuffer, Stream
 from omnilive.backends.tensorrt_log import Log, forwarding_logger
+from omnilive.engine.graph_io import INPUT, OUTPUT, check_io
 from omnilive.engine.manifest import REBUILD, EngineInfo, TensorInfo
-from omnilive.errors import EngineError, PackError
+from omnilive.errors import EngineError
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -57,22 +58,35 @@ class LoadedPlan:
         """The largest shape of an input in a profile."""
         return self.engine.get_tensor_profile_shape(name, profile)[2][:]
 
-    def check(self, folder: Path, recorded: Sequence[TensorInfo]) -> None:
-        """Hold the engine against the manifest. Raises PackError where a tensor differs."""
-        wanted = {tensor.name: tensor for tensor in recorded}
-        for name in sorted({*wanted, *self.dtypes}):
-            tensor = wanted.get(name)
-            if tensor is not None and self.dtypes.get(name) == tensor.dtype:
-                shape = self.engine.get_tensor_shape(name)[:]
-                # An axis that depends on an input is -1, known or not to the manifest.
-                fits = (a < 0 or a == b for a, b in zip(shape, tensor.shape, strict=False))
-                if len(shape) == len(tensor.shape) and all(fits):
-                    continue
-            raise PackError(
-                f"has a tensor {name!r} that is not as the manifest records it",
-                where=f"engine {self.name}",
-                mend=REBUILD.format(pack=folder),
-            )
+    def check(
+        self,
+        info: EngineInfo,
+        folder: Path,
+        inputs: Sequence[TensorInfo],
+        outputs: Sequence[TensorInfo],
+    ) -> None:
+        """Hold the engine against what the manifest records, arena included.
+
+        Raises:
+            PackError: a tensor is missing, unknown, or of another dtype or fixed size.
+        """
+        sides = ((INPUT, self.inputs, inputs), (OUTPUT, self.outputs, outputs))
+        for side, names, recorded in sides:
+            shapes = {tensor.name: tensor.shape for tensor in recorded}
+            found = [self._tensor(name, side, shapes.get(name, ())) for name in names]
+            check_io(info, folder, side, found, recorded)
+
+    def _tensor(self, name: str, side: str, recorded: Sequence[int | str]) -> TensorInfo:
+        """A tensor as a manifest would record it.
+
+        An axis of -1 is dynamic. Of an output it may also be one whose size TensorRT could not
+        tell from the graph: what is recorded is then as good.
+        """
+        shape = [size if size >= 0 else "dynamic" for size in self.engine.get_tensor_shape(name)[:]]
+        if side == OUTPUT and len(shape) == len(recorded):
+            pairs = zip(shape, recorded, strict=True)
+            shape = [as_recorded if s == "dynamic" else s for s, as_recorded in pairs]
+        return TensorInfo(name, self.dtypes[name], tuple(shape))
 
     def _of_mode(self, names: Sequence[str], mode: trt.TensorIOMode) -> tuple[str, ...]:
         return tuple(name for name in names if self.engine.get_tensor_mode(name) == mode)

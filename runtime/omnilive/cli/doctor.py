@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from omnilive import __version__
+from omnilive.engine.backends import BackendState, backend_states
 from omnilive.engine.fingerprint import device_fingerprint
 from omnilive.errors import OmniLiveError, SetupError
 
@@ -43,6 +44,7 @@ LIBRARIES = {
 _STYLES = {"ok": "green", "note": "yellow", "missing": "bold red"}
 _REMOTE = {"AzureExecutionProvider"}
 """Execution providers that send the work elsewhere; nothing here uses one."""
+_CUDA = "CUDAExecutionProvider"
 
 
 @dataclass(frozen=True)
@@ -174,25 +176,17 @@ def _native() -> list[Finding]:
 
 
 def _backends() -> list[Finding]:
-    findings = []
-    if _installed("onnxruntime") or _installed("onnxruntime-gpu"):
-        providers = importlib.import_module("onnxruntime").get_available_providers()
-        runs_on = [p.removesuffix("ExecutionProvider") for p in providers if p not in _REMOTE]
-        findings.append(Finding("ok", "backend ort", f"runs on {', '.join(runs_on)}"))
-        if device_fingerprint()["gpus"] and "CUDAExecutionProvider" not in providers:
-            findings.append(
-                Finding(
-                    "note",
-                    "backend ort",
-                    "there is a GPU, but this onnxruntime runs on the CPU only",
-                    "pip uninstall onnxruntime && pip install onnxruntime-gpu",
-                )
-            )
-    if _installed("tensorrt"):
-        findings.append(Finding("ok", "backend tensorrt", importlib.metadata.version("tensorrt")))
-    else:
+    states = {state.name: state for state in backend_states()}
+    findings = [_backend(state) for state in states.values()]
+    ort = states["ort"]
+    if ort.available and device_fingerprint()["gpus"] and _CUDA not in ort.devices:
         findings.append(
-            Finding("note", "backend tensorrt", "not installed; packs for ort do not need it")
+            Finding(
+                "note",
+                "backend ort",
+                "there is a GPU, but this onnxruntime runs on the CPU only",
+                "pip uninstall onnxruntime && pip install onnxruntime-gpu",
+            )
         )
     cuda = ctypes.util.find_library("cuda")
     if cuda is None:
@@ -200,6 +194,18 @@ def _backends() -> list[Finding]:
     else:
         findings.append(Finding("ok", "cuda driver", cuda))
     return findings
+
+
+def _backend(state: BackendState) -> Finding:
+    """A backend that loads, or a note: only packs built for it need it."""
+    topic = f"backend {state.name}"
+    if not state.available:
+        fact = f"cannot be loaded ({state.why}); only packs built for it need it"
+        return Finding("note", topic, fact, state.mend)
+    runs_on = [d.removesuffix("ExecutionProvider") for d in state.devices if d not in _REMOTE]
+    if not runs_on:
+        return Finding("note", topic, f"{state.version} loads, but there is no device for it")
+    return Finding("ok", topic, f"{state.version} runs on {', '.join(runs_on)}")
 
 
 def _voice() -> list[Finding]:
@@ -226,10 +232,9 @@ def _codecs() -> list[Finding]:
 
 def _pack(path: Path) -> list[Finding]:
     from omnilive.engine.pack import open_pack
-    from omnilive.engine.rebuild_config import RebuildConfig
 
     try:
-        with contextlib.closing(open_pack(path, rebuild=RebuildConfig(when="never"))) as pack:
+        with contextlib.closing(open_pack(path)) as pack:
             manifest = pack.manifest
             megabytes = sum(f.bytes for f in manifest.all_files()) / 1e6
             fact = f"{manifest.name}, {manifest.precision}, {megabytes:.1f} MB, files match"

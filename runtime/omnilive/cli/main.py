@@ -101,6 +101,11 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         action="store_true",
         help="play the source at its own speed against the wall clock; without it time is virtual",
     )
+    run.add_argument(
+        "--naive",
+        action="store_true",
+        help="recompute memory and prompts whole, as the reference does; for comparison",
+    )
     run.add_argument("--out", default="out/run", metavar="DIR", help="default: out/run")
     run.add_argument("--seed", type=int, default=0, help="seed of token sampling; default: 0")
     run.add_argument(
@@ -180,6 +185,7 @@ def _run(args: argparse.Namespace) -> int:
         preset=args.preset,
         config_file=args.config,
         realtime=args.realtime,
+        naive=args.naive,
         out=args.out,
         seed=args.seed,
         allow_inaccurate=args.allow_inaccurate,

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from omnilive.config import RuntimeConfig, load_config
-from omnilive.engine.pack import read_manifest
+from omnilive.engine.manifest_file import read_manifest
 from omnilive.errors import ConfigError, FitError
 from omnilive.limits import check_range
 from omnilive.plan.show import as_data, as_text

@@ -9,7 +9,8 @@ from rich.console import Console
 
 from omnilive.cli.terminal import View, make_view
 from omnilive.closing import Closers
-from omnilive.config import load_config
+from omnilive.config import load_config, without_reuse
+from omnilive.engine.manifest_file import read_manifest
 from omnilive.engine.pack import open_pack
 from omnilive.errors import ConfigError
 from omnilive.plan.verdict import FRAME_SIZE, refuse_over_budget
@@ -50,6 +51,7 @@ def run(
     preset: str,
     config_file: str | None,
     realtime: bool,
+    naive: bool,
     out: str,
     seed: int,
     allow_inaccurate: bool,
@@ -66,8 +68,16 @@ def run(
     """
     questions = tuple(parse_ask(a) for a in asks)
     config = load_config(preset, Path(config_file) if config_file else None)
+    if naive:
+        config = without_reuse(config)
     folder = Path(out)
     with Closers() as closers:
+        manifest = read_manifest(Path(pack_path))
+        source = open_media(source_path, config.source)
+        closers.add(source.close)
+        shown = (source.info.width, source.info.height) if source.info.has_video else FRAME_SIZE
+        # Before the pack's files are hashed, or perhaps built again: either may take minutes.
+        refuse_over_budget(manifest, config, frame_size=shown)
         pack = open_pack(
             Path(pack_path),
             config=config.engine,
@@ -75,10 +85,6 @@ def run(
             rebuild=config.rebuild,
         )
         closers.add(pack.close)
-        source = open_media(source_path, config.source)
-        closers.add(source.close)
-        shown = (source.info.width, source.info.height) if source.info.has_video else FRAME_SIZE
-        refuse_over_budget(pack.manifest, config, frame_size=shown)
         if realtime:
             pack.warm_up()
         options = RunOptions(preset=preset, realtime=realtime, seed=seed)

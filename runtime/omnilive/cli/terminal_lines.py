@@ -111,6 +111,10 @@ def _detail_for(at_us: int, event: events.Event) -> Line | None:
             f"evidence: {counted(len(event.frames), 'frame')}, {event.visual_tokens} visual +"
             f" {event.memory_tokens} memory + {event.text_tokens} text tokens"
         )
+    elif isinstance(event, events.AnswerInterrupted):
+        text = f"interrupted: {event.silenced_us / 1e6:.2f} s silenced"
+    elif isinstance(event, events.AnswerResumed):
+        text = f"goes on after {printable(event.spoken)!r}"
     elif isinstance(event, events.SentenceSpoken):
         seconds = (event.end_us - event.start_us) / 1e6
         text = (

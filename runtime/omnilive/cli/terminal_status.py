@@ -117,9 +117,16 @@ def _answered(status: Status, at_us: int, event: events.Event) -> Status:
         return replace(
             status, waiting=False, answering=False, answers=status.answers + 1, answer=event.text
         )
+    if isinstance(event, events.AnswerInterrupted):
+        return replace(status, answering=False, spoken_until_us=min(status.spoken_until_us, at_us))
+    if isinstance(event, events.AnswerResumed):
+        return replace(status, answering=True, answer=event.spoken)
     if isinstance(event, events.AnswerCancelled):
         return replace(
-            status, answering=False, cancelled=status.cancelled + 1, spoken_until_us=at_us
+            status,
+            answering=False,
+            cancelled=status.cancelled + 1,
+            spoken_until_us=min(status.spoken_until_us, at_us),
         )
     if isinstance(event, events.SessionEnded):
         return replace(status, ended=True, hearing=False, waiting=False, answering=False)

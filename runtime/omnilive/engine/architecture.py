@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from omnilive.engine.kv_layout import ARENA_INPUTS
 from omnilive.engine.manifest import (
     ENGINE_NAMES,
     TABLE_NAMES,
@@ -19,9 +20,6 @@ from omnilive.engine.manifest import (
     TensorInfo,
 )
 from omnilive.engine.tables import ITEM_BYTES, SCALE_BYTES, table_file_bytes
-
-KV_PLUMBING = ("seqlens_k", "total_sequence_length")
-"""Decoder inputs that place a block in its KV arena; like the KV tensors, not part of the IO."""
 
 DECODER_NAMES = ("mem_lm", "aud_lm", "vlm_lm")
 SEPARATOR_ROWS = 2
@@ -131,7 +129,7 @@ def _io_faults(
     expected: tuple[TensorInfo, ...],
     recorded: tuple[TensorInfo, ...],
 ) -> Iterator[tuple[str, str]]:
-    found = {t.name: t for t in recorded if t.name not in KV_PLUMBING}
+    found = {t.name: t for t in recorded if t.name not in ARENA_INPUTS}
     for want in expected:
         have = found.pop(want.name, None)
         if have is None:

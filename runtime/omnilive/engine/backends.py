@@ -43,13 +43,19 @@ class Backend(Protocol):
 
 @dataclass(frozen=True)
 class BackendState:
-    """One backend on this machine: ``mend`` says how to get it where it is not available."""
+    """One backend on this machine.
+
+    Attributes:
+        devices: devices or providers it offers.
+        why, mend: where it is not available, what happened when it was loaded, and how to get it.
+    """
 
     name: str
     available: bool
     version: str
     devices: tuple[str, ...]
-    mend: str
+    why: str = ""
+    mend: str = ""
 
 
 def backend(name: str) -> Backend:
@@ -68,7 +74,7 @@ def backend(name: str) -> Backend:
         )
     try:
         return cast("Backend", importlib.import_module(module))
-    except ImportError as e:
+    except (ImportError, OSError) as e:  # OSError: a library that the package opens itself
         raise SetupError(
             f"cannot be loaded ({e})",
             where=f"backend {name}",
@@ -82,7 +88,7 @@ def backend_states() -> tuple[BackendState, ...]:
     for name in BACKEND_MODULES:
         try:
             version, devices = backend(name).describe()
-            states.append(BackendState(name, True, version, devices, ""))
+            states.append(BackendState(name, True, version, devices))
         except SetupError as e:
-            states.append(BackendState(name, False, "", (), e.mend))
+            states.append(BackendState(name, False, "", (), e.what, e.mend))
     return tuple(states)

@@ -27,6 +27,7 @@ from typing import Any
 
 from omnilive.engine.manifest import Manifest
 from omnilive.engine.typed_json import read
+from omnilive.versions import release
 
 KEY = "key"
 """Where the key lies in the manifest's ``fingerprint``."""
@@ -201,8 +202,8 @@ def _changes(key: CacheKey, fingerprint: Mapping[str, Any], measured: bool) -> I
 def _is_borne(fact: str, before: str, after: str) -> bool:
     if fact != "backend_version":
         return True
-    versions = [[int(part) for part in v.split(".") if part.isdigit()] for v in (before, after)]
-    return versions[0][:1] == versions[1][:1] and versions[0] <= versions[1]
+    was, now = release(before), release(after)
+    return was[:1] == now[:1] and was <= now
 
 
 def _words(value: Any) -> str:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
+
+from omnilive.engine.nvidia_smi import query
 
 KERNEL_FEATURES = frozenset(
     {
@@ -23,7 +23,12 @@ KERNEL_FEATURES = frozenset(
 """CPU features that decide which kernels a backend picks, as /proc/cpuinfo spells them."""
 
 BACKEND_PACKAGES = ("onnxruntime", "onnxruntime-gpu", "tensorrt")
-_GPU_QUERY_S = 10
+_GPU_FIELDS = {
+    "name": "name",
+    "compute_capability": "compute_cap",
+    "memory_mib": "memory.total",
+    "driver": "driver_version",
+}
 
 
 def device_fingerprint() -> dict[str, Any]:
@@ -86,25 +91,9 @@ def _memory_bytes() -> int:
 
 def _gpus() -> list[dict[str, str]]:
     """NVIDIA devices as the driver's own tool lists them; empty without one."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return []
-    fields = ("name", "compute_cap", "memory.total", "driver_version")
-    try:
-        listed = subprocess.run(
-            [tool, f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"],
-            capture_output=True,
-            text=True,
-            timeout=_GPU_QUERY_S,
-            check=True,
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return []
-    keys = ("name", "compute_capability", "memory_mib", "driver")
     return [
-        dict(zip(keys, (value.strip() for value in line.split(",")), strict=False))
-        for line in listed.splitlines()
-        if line.strip()
+        {name: device[field] for name, field in _GPU_FIELDS.items()}
+        for device in query(tuple(_GPU_FIELDS.values()))
     ]
 
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from omnilive.engine.typed_json import read
 from omnilive.errors import PackError
@@ -35,6 +35,8 @@ ENGINE_NAMES = (
 )
 TABLE_NAMES = ("mem_embed", "aud_embed", "vlm_embed", "vlm_separators")
 TOKENIZER_NAMES = ("memory", "audio", "reasoner")
+
+M = TypeVar("M", bound="PartialManifest")
 
 
 @dataclass(frozen=True)
@@ -202,10 +204,14 @@ class ReasonerSpec:
 
 
 @dataclass(frozen=True)
-class Manifest:
-    """The whole record of one engine pack.
+class PartialManifest:
+    """The record of an engine pack that may lack models; ``Manifest`` is that of a whole one.
 
     Attributes:
+        memory, audio, reasoner: dimensions of each of the family's models, None where it is not
+            there. A session cannot run without one; its engines can be loaded one by one.
+        engines: by name; those of a model that is none of the family's are named by what they
+            are (``vit``, ``encoder``, ``lm``).
         fingerprint: backend versions, device name, compute capability, CPU features of the build,
             and under ``key`` what the build depended on (``cache_key.CacheKey``).
         source: sha256 of each checkpoint file read, keyed by its path in the checkpoint.
@@ -218,9 +224,9 @@ class Manifest:
     precision: str
     trained: bool
     builder_version: str
-    memory: MemorySpec
-    audio: AudioSpec
-    reasoner: ReasonerSpec
+    memory: MemorySpec | None
+    audio: AudioSpec | None
+    reasoner: ReasonerSpec | None
     engines: Mapping[str, EngineInfo]
     tables: Mapping[str, TableInfo]
     tokenizers: Mapping[str, TokenizerInfo]
@@ -232,31 +238,48 @@ class Manifest:
 
     def all_files(self) -> list[FileRecord]:
         """Every file the pack consists of, the manifest itself left out."""
-        return files_of(self.engines, self.tables, self.tokenizers)
+        of_engines = [file for engine in self.engines.values() for file in engine.files]
+        of_tables = [f for t in self.tables.values() for f in (t.file, t.scales) if f is not None]
+        return [*of_engines, *of_tables, *(t.file for t in self.tokenizers.values())]
 
 
-def files_of(
-    engines: Mapping[str, EngineInfo],
-    tables: Mapping[str, TableInfo],
-    tokenizers: Mapping[str, TokenizerInfo],
-) -> list[FileRecord]:
-    """Every file of these, in their order."""
-    of_engines = [file for engine in engines.values() for file in engine.files]
-    of_tables = [f for t in tables.values() for f in (t.file, t.scales) if f is not None]
-    return [*of_engines, *of_tables, *(t.file for t in tokenizers.values())]
+@dataclass(frozen=True)
+class Manifest(PartialManifest):
+    """The record of a pack that has all three models: one a session runs on."""
+
+    memory: MemorySpec
+    audio: AudioSpec
+    reasoner: ReasonerSpec
 
 
-def to_json(manifest: Manifest) -> str:
+def to_json(manifest: PartialManifest) -> str:
     """Serialize with sorted keys, so that equal manifests are equal bytes."""
     return json.dumps(dataclasses.asdict(manifest), indent=1, sort_keys=True) + "\n"
 
 
 def from_json(text: str, *, pack: Path) -> Manifest:
-    """Parse and check a manifest.
+    """Parse and check the manifest of a whole pack.
 
     Raises:
-        PackError: not JSON, another format version or family, or a missing or odd field.
+        PackError: not JSON, another format version or family, or a missing or odd field; a model
+            that is not there is one.
     """
+    return _parsed(Manifest, text, pack)
+
+
+def partial_from_json(text: str, *, pack: Path) -> PartialManifest:
+    """Parse and check any manifest; gives a ``Manifest`` where all three models are there.
+
+    Raises:
+        PackError: as ``from_json``, but for a model that is not there.
+    """
+    found = _parsed(PartialManifest, text, pack)
+    if None in (found.memory, found.audio, found.reasoner):
+        return found
+    return _parsed(Manifest, text, pack)
+
+
+def _parsed(kind: type[M], text: str, pack: Path) -> M:
     where = str(pack / MANIFEST_NAME)
     mend = REBUILD.format(pack=pack)
     try:
@@ -277,6 +300,6 @@ def from_json(text: str, *, pack: Path) -> Manifest:
             f"is of family {raw.get('family')!r}, expected {FAMILY!r}", where=where, mend=mend
         )
     try:
-        return read(Manifest, raw)
+        return read(kind, raw)
     except ValueError as e:
         raise PackError(f"has a missing or odd field ({e})", where=where, mend=mend) from e

@@ -14,10 +14,11 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from omnilive.engine.config import EngineConfig
+from omnilive.engine.graph_io import INPUT, OUTPUT, check_io
 from omnilive.engine.interface import Decoder, Engine
 from omnilive.engine.manifest import EngineInfo
 from omnilive.engine.ort_decoder import OrtDecoder, kv_inputs, kv_outputs
-from omnilive.engine.ort_session import check_io, open_session, run_error
+from omnilive.engine.ort_session import open_session, run_error, tensors
 
 
 def describe() -> tuple[str, tuple[str, ...]]:
@@ -33,16 +34,17 @@ def load_engine(info: EngineInfo, folder: Path, config: EngineConfig) -> Engine:
         PackError: the graph's IO is not what the manifest records.
     """
     session = open_session(info, folder, config)
-    check_io(info, folder, "input", session.get_inputs(), info.inputs)
-    check_io(info, folder, "output", session.get_outputs(), info.outputs)
+    check_io(info, folder, INPUT, tensors(session.get_inputs()), info.inputs)
+    check_io(info, folder, OUTPUT, tensors(session.get_outputs()), info.outputs)
     return OrtEngine(info, session)
 
 
 def load_decoder(info: EngineInfo, folder: Path, config: EngineConfig) -> Decoder:
     """See ``Backend.load_decoder``. Raises what ``load_engine`` raises."""
     session = open_session(info, folder, config)
-    check_io(info, folder, "input", session.get_inputs(), (*info.inputs, *kv_inputs(info)))
-    check_io(info, folder, "output", session.get_outputs(), (*info.outputs, *kv_outputs(info)))
+    inputs, outputs = tensors(session.get_inputs()), tensors(session.get_outputs())
+    check_io(info, folder, INPUT, inputs, (*info.inputs, *kv_inputs(info)))
+    check_io(info, folder, OUTPUT, outputs, (*info.outputs, *kv_outputs(info)))
     return OrtDecoder(info, session)
 
 

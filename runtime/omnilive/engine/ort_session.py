@@ -1,4 +1,4 @@
-"""Opens onnxruntime sessions and holds each graph against the manifest that describes it.
+"""Opens onnxruntime sessions and says what their graphs take and give.
 
 It never runs a graph.
 """
@@ -11,10 +11,9 @@ from typing import Any
 
 import onnxruntime as ort
 
-from omnilive.engine.architecture import shape_fits
 from omnilive.engine.config import EngineConfig
 from omnilive.engine.manifest import REBUILD, EngineInfo, TensorInfo
-from omnilive.errors import EngineError, PackError
+from omnilive.errors import EngineError
 
 PROVIDERS = ("CPUExecutionProvider",)
 NUMPY_DTYPES = {
@@ -56,47 +55,16 @@ def open_session(info: EngineInfo, folder: Path, config: EngineConfig) -> ort.In
         ) from e
 
 
-def check_io(
-    info: EngineInfo,
-    folder: Path,
-    side: str,
-    graph: Sequence[Any],
-    recorded: Sequence[TensorInfo],
-) -> None:
-    """Hold the graph's ``graph`` NodeArgs against the manifest's ``recorded`` tensors.
-
-    Raises:
-        PackError: a name, dtype or fixed size differs.
-    """
-    have = {
-        arg.name: TensorInfo(
+def tensors(args: Sequence[Any]) -> list[TensorInfo]:
+    """What ``session.get_inputs()`` or ``get_outputs()`` says, as a manifest would."""
+    return [
+        TensorInfo(
             arg.name,
             NUMPY_DTYPES.get(arg.type, arg.type),
             tuple(size if isinstance(size, int) else str(size) for size in arg.shape),
         )
-        for arg in graph
-    }
-    want = {tensor.name: tensor for tensor in recorded}
-    for name in sorted(have.keys() | want.keys()):
-        graph_side, manifest_side = have.get(name), want.get(name)
-        if graph_side is None:
-            what = f"its graph lacks the {side} {name} that the manifest records"
-        elif manifest_side is None:
-            what = f"its graph has an {side} {name} that the manifest does not record"
-        elif graph_side.dtype != manifest_side.dtype or not shape_fits(
-            manifest_side.shape, graph_side.shape
-        ):
-            what = (
-                f"its graph's {side} {name} is {graph_side.dtype}{list(graph_side.shape)}, "
-                f"the manifest records {manifest_side.dtype}{list(manifest_side.shape)}"
-            )
-        else:
-            continue
-        raise PackError(
-            what,
-            where=f"engine {info.name} ({folder / info.model})",
-            mend=REBUILD.format(pack=folder),
-        )
+        for arg in args
+    ]
 
 
 def run_error(name: str, cause: Exception) -> EngineError:

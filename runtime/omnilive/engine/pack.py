@@ -13,11 +13,11 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from omnilive.engine.architecture import DECODER_NAMES, faults
+from omnilive.engine.architecture import DECODER_NAMES
 from omnilive.engine.backends import backend
 from omnilive.engine.cache_key import REBUILD as STALE
 from omnilive.engine.cache_key import changes, recorded_key
@@ -28,14 +28,12 @@ from omnilive.engine.interface import Decoder, Engine, Table, Tokenizer
 from omnilive.engine.manifest import (
     BUILD,
     ENGINE_NAMES,
-    MANIFEST_NAME,
-    REBUILD,
     TABLE_NAMES,
     TOKENIZER_NAMES,
     EngineInfo,
     Manifest,
-    from_json,
 )
+from omnilive.engine.manifest_file import read_manifest, read_partial_manifest
 from omnilive.engine.rebuild import rebuild as build_again
 from omnilive.engine.rebuild_config import RebuildConfig
 from omnilive.engine.tables import MappedTable
@@ -69,7 +67,8 @@ def open_pack(
         allow_inaccurate: open a pack whose accuracy record missed its tolerance.
         config: further session settings.
         rebuild: what to do with a pack that was built for another backend version or device and
-            cannot be used as it is (``cache_key`` says which); by default it is built again.
+            cannot be used as it is (``cache_key`` says which); without it such a pack is refused
+            with the command that builds it again.
 
     Raises:
         PackError: the folder is no pack, is incomplete, was changed, is of another format or
@@ -82,12 +81,30 @@ def open_pack(
     if threads:
         settings = dataclasses.replace(settings, threads=threads)
     settings.validate()
-    manifest = _fresh_manifest(path, rebuild or RebuildConfig())
+    manifest = _fresh_manifest(path, rebuild or RebuildConfig(when="never"))
     check_files(manifest.all_files(), path, verify_hashes=verify_hashes)
     if not allow_inaccurate:
         for name in ENGINE_NAMES:
             _check_accuracy(manifest.engines[name], path)
     return EnginePack(path, manifest, settings, _read_calibration(path))
+
+
+def open_parts(path: Path, config: EngineConfig | None = None) -> EnginePack:
+    """Open whatever parts the pack at ``path`` has, for programs that use some engines only.
+
+    Files are checked by size alone, and neither the key nor accuracy records are held against
+    this runtime. Of a model that is not there the manifest's dimensions are
+    None, and asking for one of its parts raises EngineError.
+
+    Raises:
+        PackError: the folder is no pack, or a file is missing or of another size.
+        ConfigError: ``config`` is out of range.
+    """
+    settings = config or EngineConfig()
+    settings.validate()
+    manifest = read_partial_manifest(path)
+    check_files(manifest.all_files(), path, verify_hashes=False)
+    return EnginePack(path, cast(Manifest, manifest), settings, _read_calibration(path))
 
 
 class EnginePack:
@@ -124,13 +141,13 @@ class EnginePack:
 
     def table(self, name: str) -> Table:
         """The embedding table ``name``, one of TABLE_NAMES."""
-        if name not in TABLE_NAMES:
+        if name not in self.manifest.tables:
             raise self._unknown("table", name, TABLE_NAMES)
         return self._once(name, lambda: MappedTable(self.manifest.tables[name], self.path))
 
     def tokenizer(self, name: str) -> Tokenizer:
         """The tokenizer ``name``, one of TOKENIZER_NAMES."""
-        if name not in TOKENIZER_NAMES:
+        if name not in self.manifest.tokenizers:
             raise self._unknown("tokenizer", name, TOKENIZER_NAMES)
         return self._once(name, lambda: open_tokenizer(self.manifest.tokenizers[name], self.path))
 
@@ -186,7 +203,7 @@ class EnginePack:
 
     def _info(self, name: str, *, decoder: bool) -> EngineInfo:
         names = tuple(n for n in ENGINE_NAMES if (n in DECODER_NAMES) == decoder)
-        if name not in names:
+        if name not in names or name not in self.manifest.engines:
             raise self._unknown("decoder" if decoder else "stateless engine", name, names)
         return self.manifest.engines[name]
 
@@ -194,29 +211,8 @@ class EnginePack:
         return EngineError(
             f"has no {kind} {name!r}",
             where=f"engine pack {self.path}",
-            mend=f"Ask for one of {', '.join(names)}.",
+            mend=f"Ask for one of {', '.join(names)}, of those that the pack has.",
         )
-
-
-def read_manifest(path: Path) -> Manifest:
-    """The manifest of the pack at ``path``, checked against itself; no other file is read.
-
-    Raises:
-        PackError: the folder is no pack, or its manifest is of another format or architecture.
-    """
-    file = path / MANIFEST_NAME
-    mend = f"Name the folder of an engine pack, or build one: {BUILD.format(pack=path)}"
-    try:
-        text = file.read_text(encoding="utf-8")
-    except FileNotFoundError as e:
-        what = "has no manifest.json" if path.is_dir() else "is not a folder"
-        raise PackError(f"{what}, so it is no engine pack", where=str(path), mend=mend) from e
-    except (OSError, UnicodeDecodeError) as e:
-        raise PackError(f"cannot be read ({e})", where=str(file), mend=mend) from e
-    manifest = from_json(text, pack=path)
-    for where, what in faults(manifest):
-        raise PackError(what, where=f"{path}: {where}", mend=REBUILD.format(pack=path))
-    return manifest
 
 
 def _usable_manifest(path: Path) -> Manifest:

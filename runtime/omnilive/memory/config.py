@@ -16,6 +16,27 @@ from omnilive.limits import check_choice, check_range
 CUT_FEATURES = ("cls", "mean_patch")
 RULES = ("softmax_threshold", "top_k", "best_above", "earliest_above")
 FALLBACKS = ("none", "best_clip", "last_frames", "all_frames")
+ALGORITHMS = ("incremental", "naive")
+
+
+@dataclass(frozen=True)
+class MemoryConfig:
+    """How memory is kept up to date."""
+
+    algorithm: str = "incremental"
+    """``incremental``: each piece of work once. ``naive``: the reference demo's (spec §2.9), to
+    compare with: every frame sends the open clip through ViT and compressor again and the whole
+    window of clips through the integration, and no KV is kept. It leads to the same memory, and
+    holds the open clip's frames uncompressed."""
+
+    @property
+    def keeps_kv(self) -> bool:
+        """Whether the KV of one pass serves the next."""
+        return self.algorithm == "incremental"
+
+    def validate(self) -> None:
+        """Raise ConfigError for an unknown algorithm."""
+        check_choice("memory.algorithm", self.algorithm, ALGORITHMS)
 
 
 @dataclass(frozen=True)

@@ -30,15 +30,20 @@ def globals_of(clips: Sequence[Clip], width: int) -> F32:
 
 
 class Grounding:
-    """Question to clips, with the KV of the last long-term memory kept between questions."""
+    """Question to clips, with the KV of the last long-term memory kept between questions.
 
-    def __init__(self, pack: EnginePack, config: RetrievalConfig) -> None:
+    Args:
+        keeps_kv: False computes every question from nothing (``memory.algorithm``).
+    """
+
+    def __init__(self, pack: EnginePack, config: RetrievalConfig, *, keeps_kv: bool = True) -> None:
         self._decoder = pack.decoder("mem_lm")
         self._table = pack.table("mem_embed")
         self._tokenizer = pack.tokenizer("memory")
         self._width = pack.manifest.memory.hidden
         self._max_positions = pack.manifest.memory.max_positions
         self._config = config
+        self._keeps_kv = keeps_kv
         self._arena: KvArena | None = None
         self._held: F32 | None = None
         self.tokens_computed = 0
@@ -79,7 +84,7 @@ class Grounding:
         )
         while not prefill.done:
             self.tokens_computed += prefill.step()
-        self._held = read_only(long_term)
+        self._held = read_only(long_term) if self._keeps_kv else None
         return read_only(prefill.hidden()[0])
 
     def _arena_with(self, long_term: F32, tokens: int) -> tuple[KvArena, int]:

@@ -59,6 +59,7 @@ class LongTermMemory:
     Args:
         clip_max: frames of the longest clip (``segmentation.clip_max``); with the pack's
             positions it bounds how many clips fit.
+        keeps_kv: False computes every integration from nothing (``memory.algorithm``).
 
     Raises:
         EngineError: not even one clip fits the engine's positions.
@@ -70,10 +71,12 @@ class LongTermMemory:
         config: LongTermConfig,
         *,
         clip_max: int = SegmentationConfig.clip_max,
+        keeps_kv: bool = True,
     ) -> None:
         spec = pack.manifest.memory
         self._decoder = pack.decoder("mem_lm")
         self._width = spec.hidden
+        self._keeps_kv = keeps_kv
         self._step_tokens = config.step_tokens
         self._max_positions = spec.max_positions
         self._clip_tokens = spec.slots * clip_max + 1
@@ -135,7 +138,8 @@ class LongTermMemory:
             self._arena = arena_for(
                 self._decoder, self._max_clips * self._clip_tokens, self._max_positions
             )
-        shared = sum(len(r) for r in rows[: _common(rows, self._rows)])
+        common = _common(rows, self._rows) if self._keeps_kv else 0
+        shared = sum(len(r) for r in rows[:common])
         # An abandoned integration may have fed less than it planned.
         kept = min(shared, self._arena.length)
         self._arena.truncate(kept)

@@ -10,18 +10,15 @@ from dataclasses import dataclass
 
 from omnilive.engine.manifest import EngineInfo, EngineSize
 from omnilive.plan.demand import EngineDemand
+from omnilive.versions import release
 
 VALUE_BYTES = 4
 """Activations, feeds and results are float32."""
 
-DEVICE_BACKENDS = ("tensorrt",)
-"""Backends whose engines live in the memory of a device."""
+TILED_ATTENTION = (1, 28)
+"""First onnxruntime whose attention over a KV arena never holds a whole matrix of scores.
 
-TILED_ATTENTION = {"ort": (1, 28), "tensorrt": (10, 14)}
-"""Backend → its first version whose attention over a KV arena never holds a whole matrix of scores.
-
-onnxruntime's CPU GroupQueryAttention is tiled since pull request 28962; TensorRT has one fused
-attention layer since 10.14, and before it the graph's own products. Until then a prefill holds
+Its CPU GroupQueryAttention is tiled since pull request 28962; until then a prefill holds
 [query heads, rows, capacity].
 """
 
@@ -69,18 +66,22 @@ def live_values(info: EngineInfo, size: EngineSize) -> int:
 def engine_bytes(
     info: EngineInfo, size: EngineSize, demand: EngineDemand, backend_version: str
 ) -> EngineBytes:
-    """What ``demand`` makes of one engine.
+    """What ``demand`` makes of one engine that onnxruntime runs.
 
-    onnxruntime's arena keeps every run's buffers in regions that never merge: it holds about
+    Its arena keeps every run's buffers in regions that never merge: it holds about
     twice what is alive (measured: between 1.4 and 2 times), so the workspace is as much again.
-    The same is taken for other backends.
+
+    Args:
+        info, size: of the engine.
+        demand: of the lane that runs it.
+        backend_version: of onnxruntime; an unknown one counts as the newest.
     """
     activations = demand.rows * live_values(info, size) * VALUE_BYTES
     workspace = activations + (demand.fed_values + demand.given_values) * VALUE_BYTES
     kv = 0
     if info.kv is not None:
         kv = sum(demand.arenas) * info.kv.bytes_per_token()
-        if _version(backend_version) < TILED_ATTENTION.get(info.backend, (0,)):
+        if () < release(backend_version)[:2] < TILED_ATTENTION:
             heads = size.attention_width // info.kv.head_dim
             workspace += heads * demand.rows * max(demand.arenas) * VALUE_BYTES
     return EngineBytes(sum(f.bytes for f in info.files), kv, activations, workspace)
@@ -104,9 +105,3 @@ def operations(
     multiplied = {"rows": rows, "merged": rows / 4, "head": heads, "plora": plora}
     products = sum(2.0 * count * multiplied[kind] for kind, count in size.parameters.items())
     return products + 4.0 * size.layers * size.attention_width * rows * context
-
-
-def _version(text: str) -> tuple[int, ...]:
-    """Major and minor; an unknown version counts as the newest."""
-    parts = text.split(".")[:2]
-    return tuple(int(p) for p in parts) if all(p.isdigit() for p in parts) else (1 << 30,)

@@ -35,6 +35,9 @@ class EngineDemand:
         rows: rows of the residual stream in the largest run.
         arenas: capacities in tokens of the KV arenas, of decoders only.
         fed_values, given_values: 4-byte values handed over and returned by that run.
+        units: how many of what the first input's open axis counts (pictures, samples, tokens)
+            that run is given; of an engine without arenas.
+        apart: whether each unit's rows attend to each other alone, as those of pictures do.
     """
 
     engine: str
@@ -43,6 +46,8 @@ class EngineDemand:
     arenas: tuple[int, ...]
     fed_values: int
     given_values: int
+    units: int = 1
+    apart: bool = False
 
 
 def text_tokens(text: str) -> int:
@@ -117,6 +122,7 @@ def _memory(m: Manifest, config: RuntimeConfig) -> tuple[EngineDemand, ...]:
             arenas=(),
             fed_values=spec.pixels**2 * 3 // 4,
             given_values=patches * spec.features + spec.cls,
+            apart=True,
         ),
         EngineDemand(
             engine="mem_proj",
@@ -125,6 +131,7 @@ def _memory(m: Manifest, config: RuntimeConfig) -> tuple[EngineDemand, ...]:
             arenas=(),
             fed_values=frames * patches * spec.features,
             given_values=clip * spec.hidden,
+            units=frames,
         ),
         EngineDemand(
             engine="mem_lm",
@@ -153,6 +160,7 @@ def _audio(m: Manifest, config: RuntimeConfig) -> tuple[EngineDemand, ...]:
             arenas=(),
             fed_values=spec.max_samples,
             given_values=heard * spec.hidden,
+            units=spec.max_samples,
         ),
         EngineDemand(
             engine="aud_lm",
@@ -193,6 +201,8 @@ def _reasoner(m: Manifest, config: RuntimeConfig) -> tuple[EngineDemand, ...]:
             arenas=(),
             fed_values=tiles * spec.pixels**2 * 3 // 4,
             given_values=tiles * spec.grid**2 * spec.hidden,
+            units=tiles,
+            apart=True,
         ),
         EngineDemand(
             engine="mem_to_vlm",
@@ -201,6 +211,7 @@ def _reasoner(m: Manifest, config: RuntimeConfig) -> tuple[EngineDemand, ...]:
             arenas=(),
             fed_values=memory_rows * m.memory.hidden,
             given_values=memory_rows * spec.hidden,
+            units=memory_rows,
         ),
         EngineDemand(
             engine="vlm_lm",

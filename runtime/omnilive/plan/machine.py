@@ -5,8 +5,6 @@ Reads and measures; it never reserves anything.
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from omnilive.engine.nvidia_smi import query
+
 _CGROUP_ROOT = Path("/sys/fs/cgroup")
-_QUERY_SECONDS = 10
 _MATRIX_SIDE = 64
 """Side of the largest product that BLAS computes in the calling thread."""
 _PRODUCTS, _LEAST_RUNS = 16, 3
@@ -108,17 +107,8 @@ def _number(path: Path) -> int | None:
 
 def _device() -> tuple[int, int]:
     """(total, free) bytes of the first NVIDIA device; (0, 0) without one of its own."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return 0, 0
-    query = [tool, "--query-gpu=memory.total,memory.free", "--format=csv,noheader,nounits"]
-    try:
-        listed = subprocess.run(
-            query, capture_output=True, text=True, timeout=_QUERY_SECONDS, check=True
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return 0, 0
-    first = [part.strip() for part in (listed.splitlines() or [""])[0].split(",")]
-    if len(first) != 2 or not all(part.isdigit() for part in first):
+    first = next(iter(query(("memory.total", "memory.free"))), {})
+    sizes = list(first.values())
+    if not sizes or not all(size.isdigit() for size in sizes):
         return 0, 0  # a Jetson answers "[N/A]"
-    return int(first[0]) << 20, int(first[1]) << 20
+    return int(sizes[0]) << 20, int(sizes[1]) << 20

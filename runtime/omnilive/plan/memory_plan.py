@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from omnilive.config import RuntimeConfig
+from omnilive.engine.cache_key import GPU_BACKENDS
 from omnilive.engine.manifest import Manifest
+from omnilive.plan.compiled import compiled_bytes
 from omnilive.plan.config import MemoryBudgetConfig
-from omnilive.plan.cost import DEVICE_BACKENDS, VALUE_BYTES, EngineBytes, engine_bytes
+from omnilive.plan.cost import VALUE_BYTES, EngineBytes, engine_bytes
 from omnilive.plan.demand import lane_demands
 from omnilive.plan.machine import MachineMemory
 from omnilive.plan.size import is_estimated, size_of
@@ -124,13 +126,17 @@ def plan_memory(
     for demand in lane_demands(manifest, config):
         info = manifest.engines[demand.engine]
         size = size_of(info, manifest)
+        if info.backend in GPU_BACKENDS:
+            needed = compiled_bytes(info, size, demand)
+        else:
+            needed = engine_bytes(info, size, demand, backend_versions.get(info.backend, ""))
         rows.append(
             EngineRow(
                 engine=demand.engine,
                 lane=demand.lane,
                 backend=info.backend,
-                place=on_device if info.backend in DEVICE_BACKENDS else HOST,
-                bytes=engine_bytes(info, size, demand, backend_versions.get(info.backend, "")),
+                place=on_device if info.backend in GPU_BACKENDS else HOST,
+                bytes=needed,
                 estimated=is_estimated(info),
             )
         )

@@ -172,6 +172,10 @@ class ReasoningConfig:
     prefill_chunk: int = 256
     """Prompt tokens prefilled in one step; a cancel lands between steps."""
 
+    keep_prefix: bool = True
+    """Whether the KV of what two prompts in a row begin with (system turn, unchanged overview
+    memory) is kept; without it each prompt is prefilled whole, as in the reference."""
+
     def validate(self) -> None:
         """Check ranges. Raises ConfigError naming the field."""
         check_range("reasoning.max_new_tokens", self.max_new_tokens, 0, MOST_TOKENS, "tokens")

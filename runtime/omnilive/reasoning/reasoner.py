@@ -17,6 +17,7 @@ from omnilive.errors import ConfigError, EngineError
 from omnilive.reasoning.assembly import Prompt
 from omnilive.reasoning.config import ReasoningConfig, SamplingConfig
 from omnilive.reasoning.detokenizer import Detokenizer
+from omnilive.reasoning.fed_rows import FedRows
 from omnilive.reasoning.sampling import sample
 
 STOP, LENGTH = "stop", "length"
@@ -41,7 +42,11 @@ class AnswerToken:
 
 
 class Reasoner:
-    """The answering decoder with one KV arena, reused from answer to answer."""
+    """The answering decoder with one KV arena, reused from answer to answer.
+
+    What a prompt begins with like the one before it (system turn, unchanged overview memory)
+    keeps its KV and is not prefilled again.
+    """
 
     def __init__(
         self,
@@ -77,6 +82,7 @@ class Reasoner:
         self.embeddings = pack.table("vlm_embed")
         self._decoder = pack.decoder("vlm_lm")
         self._arena = self._decoder.new_arena(self.config.context_tokens)
+        self._fed = FedRows()
         self._lock = threading.Lock()
         self._current: Answer | None = None
 
@@ -99,8 +105,9 @@ class Reasoner:
                 mend="Lower the budget's token limits or raise reasoning.context_tokens.",
             )
         with self._lock:
-            self._arena.truncate(0)
-            self._current = Answer(self, prompt, generation)
+            kept = self._kept(prompt)
+            self._arena.truncate(kept)
+            self._current = Answer(self, prompt, generation, kept)
             return self._current
 
     def append(
@@ -114,7 +121,19 @@ class Reasoner:
         with self._lock:
             if self._current is not answer:
                 raise answer.error("was replaced by a newer answer")
-            return self._decoder.logits(self._arena, embeds, rows=rows, plora_rows=plora_rows)
+            # What a rollback or a failed run took out of the arena is not in it.
+            self._fed.truncate(self._arena.length)
+            logits = self._decoder.logits(self._arena, embeds, rows=rows, plora_rows=plora_rows)
+            self._fed.append(embeds, plora_rows)
+            return logits
+
+    def _kept(self, prompt: Prompt) -> int:
+        """Rows of the arena that ``prompt`` begins with, too; its last row has to run."""
+        if not self.config.keep_prefix:
+            return 0
+        self._fed.truncate(self._arena.length)
+        shared = self._fed.shared(prompt.embeds, prompt.plora_rows)
+        return min(shared, len(prompt.embeds) - 1)
 
     def keep(self, answer: Answer, length: int) -> None:
         """Keep the first ``length`` tokens of the arena for ``answer``, the one begun last.
@@ -134,14 +153,18 @@ class Answer:
     Attributes:
         generation: the generation it belongs to.
         prompt: what it answers.
+        kept_tokens: tokens of the prompt whose KV was there already.
     """
 
-    def __init__(self, reasoner: Reasoner, prompt: Prompt, generation: int) -> None:
+    def __init__(
+        self, reasoner: Reasoner, prompt: Prompt, generation: int, kept_tokens: int
+    ) -> None:
         """Use ``Reasoner.begin``."""
         self.generation = generation
         self.prompt = prompt
+        self.kept_tokens = kept_tokens
         self._reasoner = reasoner
-        self._prefilled = 0
+        self._prefilled = kept_tokens
         self._logits: F32 | None = None
         self._first_logits: F32 | None = None
         self._ids: list[int] = []

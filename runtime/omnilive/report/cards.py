@@ -232,6 +232,8 @@ def _answer(question: Question, sound: str) -> str:
         took = question.tokens_at[-1] - question.tokens_at[0]
         if took > 0:
             facts.append(("decoding", f"{(len(question.tokens_at) - 1) / took * 1e6:.1f} tokens/s"))
+    if question.resumed:
+        facts.append(("went on", _resumptions(question)))
     if question.cancelled is not None:
         facts.extend(_cancellation(question.cancelled.at_us, question.cancelled.event))
     text = esc(question.answer) or "<i>no text</i>"
@@ -257,6 +259,14 @@ def _hear(question: Question, sound: str) -> str:
 def _cancellation(at_us: int, cancelled: events.AnswerCancelled) -> Iterable[tuple[str, str]]:
     yield "cancelled", f"at {clock(at_us)} by generation {cancelled.by_generation}"
     yield "silenced", duration(cancelled.silenced_us)
+    if cancelled.spoken and cancelled.spoken != cancelled.text:
+        yield "spoken", cancelled.spoken
+
+
+def _resumptions(question: Question) -> str:
+    """How often an answer went on after an interruption that was none, and when it stopped."""
+    stops = ", ".join(clock(s.at_us) for s in question.interrupted[: question.resumed])
+    return f"after it was interrupted for nothing at {stops}"
 
 
 def _definitions(facts: Iterable[tuple[str, str]]) -> str:

@@ -120,8 +120,8 @@ def _duration_us(log: RunLog, source: events.SourceOpened | None) -> int:
     """To the end of the source, of the log, and of what was spoken and heard."""
     cut_at = {
         s.event.generation: s.at_us
-        for s in log.events
-        if isinstance(s.event, events.AnswerCancelled)
+        for s in reversed(log.events)
+        if isinstance(s.event, events.AnswerInterrupted | events.AnswerCancelled)
     }
     spoken = (
         min(s.event.end_us, cut_at.get(s.event.generation, s.event.end_us))

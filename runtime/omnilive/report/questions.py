@@ -35,6 +35,8 @@ class Question:
             off before it was reopened stay.
         tokens_at: when each answer token was logged.
         reopened: how often speech resumed after an endpoint.
+        interrupted: each time its answer was stopped; it may have gone on.
+        resumed: how often it went on.
     """
 
     utterance: int
@@ -53,6 +55,8 @@ class Question:
     finished: Stamped[events.AnswerFinished] | None = None
     cancelled: Stamped[events.AnswerCancelled] | None = None
     reopened: int = 0
+    interrupted: tuple[Stamped[events.AnswerInterrupted], ...] = ()
+    resumed: int = 0
 
     @property
     def typed(self) -> bool:
@@ -96,9 +100,9 @@ class Question:
 
     def heard_until_us(self, sentence: events.SentenceSpoken) -> int:
         """Where ``sentence`` falls silent: its end, or the barge-in that cut it."""
-        if self.cancelled is None:
-            return sentence.end_us
-        return max(sentence.start_us, min(sentence.end_us, self.cancelled.at_us))
+        stops = [s for s in (*self.interrupted, self.cancelled) if s is not None]
+        cut = [s.at_us for s in stops if s.event.generation == sentence.generation]
+        return max(sentence.start_us, min([sentence.end_us, *cut]))
 
 
 @dataclass(frozen=True)
@@ -167,6 +171,8 @@ class _Draft:
     decoded: list[str] = field(default_factory=list)
     finished: Stamped[events.AnswerFinished] | None = None
     cancelled: Stamped[events.AnswerCancelled] | None = None
+    interrupted: list[Stamped[events.AnswerInterrupted]] = field(default_factory=list)
+    resumed: int = 0
 
     def reopened_as(self, generation: int) -> _Draft:
         """The utterance after speech resumed: only what was split off before stays heard."""
@@ -183,7 +189,7 @@ class _Draft:
     def question(self) -> Question:
         values = dict(vars(self))
         del values["split_off"]
-        for name in ("transcripts", "tokens_at", "sentences"):
+        for name in ("transcripts", "tokens_at", "sentences", "interrupted"):
             values[name] = tuple(values[name])
         values["decoded"] = "".join(self.decoded)
         return Question(**values)
@@ -230,6 +236,11 @@ def _take(draft: _Draft, event_id: int, at_us: int, event: events.Event) -> None
         draft.decoded.append(event.text)
     elif isinstance(event, events.SentenceSpoken):
         draft.sentences.append(Stamped(event_id, at_us, event))
+    elif isinstance(event, events.AnswerInterrupted):
+        draft.interrupted.append(Stamped(event_id, at_us, event))
+    elif isinstance(event, events.AnswerResumed):
+        draft.resumed += 1
+        del draft.decoded[event.spoken_tokens :], draft.tokens_at[event.spoken_tokens :]
     elif isinstance(event, events.AnswerFinished):
         draft.finished = Stamped(event_id, at_us, event)
     elif isinstance(event, events.AnswerCancelled):

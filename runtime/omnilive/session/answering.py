@@ -83,6 +83,11 @@ class Answerer:
         self._tasks = TaskQueue(lanes, Lane.REASON)
         self._speaking: Speaking | None = None
 
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is being decoded or heard."""
+        return self._speaking is not None
+
     def begin(self, question: Question) -> None:
         """Start answering; whatever came before has been stopped by its generation."""
         self.go_on(Speaking(question, SentenceSplitter(self._sentences)))

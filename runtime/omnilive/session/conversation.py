@@ -13,7 +13,6 @@ from omnilive.errors import TooLongError
 from omnilive.eventlog import EventLog
 from omnilive.lanes import Finished, Job, Lane, Lanes, Work
 from omnilive.memory.grounding import Grounding
-from omnilive.memory.store import MemoryStore
 from omnilive.perception.language import detect_language
 from omnilive.reasoning.instruction import InstructionCheck, Verdict
 from omnilive.session.config import TurnConfig
@@ -32,7 +31,6 @@ class ConversationParts:
 
     check: InstructionCheck
     grounding: Grounding
-    store: MemoryStore
 
 
 @dataclass(eq=False)
@@ -202,12 +200,8 @@ class Conversation:
     def _grounding(
         self, turn: _Turn
     ) -> Generator[Work[Question | TooLongError | None], None, None]:
-        parts, snapshot = self._parts, turn.snapshot
-        clips = [c for c in parts.store.clips if c.index < snapshot.closed]
-        if snapshot.open_frames:
-            open_clip, _ = yield from self._watcher.compression(snapshot)
-            clips.append(open_clip)
-        long_term, _ = yield from self._watcher.integration(clips)
+        parts = self._parts
+        clips, long_term = yield from self._watcher.recall(turn.snapshot)
         before = parts.grounding.tokens_computed
         try:
             scores, selection = parts.grounding.ground(long_term, clips, turn.text)
@@ -221,7 +215,7 @@ class Conversation:
             turn.text,
             turn.language,
             long_term,
-            tuple(clips),
+            clips,
             scores,
             selection,
         )

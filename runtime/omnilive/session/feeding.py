@@ -33,6 +33,8 @@ class Feeder:
         frame_period_us: int,
         deliver: Callable[[Item], None],
         finish: Callable[[int], None],
+        *,
+        paced: bool = True,
     ) -> None:
         """Prepare to feed.
 
@@ -41,6 +43,7 @@ class Feeder:
             items: read ahead in a thread of their own; closing them is the caller's part.
             frame_period_us: how long a frame is shown: the stream goes on that long after it.
             deliver: takes an item at its time: a block of sound at its end.
+            paced: whether an item waits for its time; what comes live has come at its time.
             finish: called once, when the stream has ended, with its length in microseconds.
         """
         self._lanes = lanes
@@ -48,6 +51,7 @@ class Feeder:
         self._period_us = frame_period_us
         self._deliver = deliver
         self._finish = finish
+        self._paced = paced
         self._duration_us = 0
 
     def next(self) -> None:
@@ -57,12 +61,15 @@ class Feeder:
     def _take(self) -> None:
         item = self._items.take()
         if item is None:
-            self._lanes.at(self._duration_us, partial(self._finish, self._duration_us))
+            self._at(self._duration_us, partial(self._finish, self._duration_us))
             return
         due_us = item.end_us if isinstance(item, Pcm) else item.pts_us
         shown_us = self._period_us if isinstance(item, Frame) else 0
         self._duration_us = max(self._duration_us, due_us + shown_us)
-        self._lanes.at(due_us, partial(self._hand_over, item))
+        self._at(due_us, partial(self._hand_over, item))
+
+    def _at(self, due_us: int, callback: Callable[[], None]) -> None:
+        self._lanes.at(due_us if self._paced else min(due_us, self._lanes.now_us()), callback)
 
     def _hand_over(self, item: Item) -> None:
         self._deliver(item)

@@ -66,7 +66,13 @@ class Interruptions:
         self._held: _Held | None = None
         generations.when_advanced(self._on_advanced)
         generations.when_advanced(lambda _, utterance: outcomes.supersede(utterance))
-        outcomes.watch(self._waits_for, self._on_settled)
+        outcomes.hurry(self._waits_for)
+        outcomes.when_settled(self._on_settled)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no answer is in progress, held or owed."""
+        return self._held is None and not self._answerer.busy and not self._outcomes.owes
 
     def begin(self, question: Question) -> None:
         """A question is to be answered: what it interrupted is over."""
@@ -79,6 +85,12 @@ class Interruptions:
         if played is not None:
             self.report(played)
         self._generations.advance(None)
+
+    def stop(self) -> None:
+        """The session ends: what is in progress or held is over at once."""
+        self._generations.advance(None)
+        if self._held is not None:
+            self._cancel(self._held)
 
     def resume(self) -> None:
         """A client lets the answer that is held go on, if there is one."""
@@ -108,7 +120,9 @@ class Interruptions:
         held = _Held(speaking, generation, utterance, now_us, stopped.silenced_us)
         self._held = held
         self._log.emit(
-            events.AnswerInterrupted(*speaking.ids, generation, stopped.silenced_us),
+            events.AnswerInterrupted(
+                *speaking.ids, generation, stopped.silenced_us, bool(speaking.ended_by)
+            )
         )
         typed = utterance is not None and utterance < 0
         if typed or not self._grace_us:

@@ -63,6 +63,7 @@ class Listening:
         outcomes: Outcomes,
         snapshot: Callable[[], MemorySnapshot],
         on_heard: Callable[[Heard], None],
+        prepare: Callable[[MemorySnapshot, int], None],
         lanes: Lanes,
         log: EventLog,
         config: TurnConfig,
@@ -74,6 +75,7 @@ class Listening:
         self._outcomes = outcomes
         self._take_snapshot = snapshot
         self._on_heard = on_heard
+        self._prepare = prepare
         self._lanes = lanes
         self._log = log
         self._config = config
@@ -140,6 +142,9 @@ class Listening:
         )
         if last:
             self._outcomes.owe(speech.index, generation, spoken=True)
+            if self._config.order == "parallel":
+                late = self._config.snapshot == "speech_end"
+                self._prepare(at_end if late else speech.at_start, generation)
 
         def transcribe() -> Work[Transcript]:
             transcript = self._audio.transcribe(utterance.samples)

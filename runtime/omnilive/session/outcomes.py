@@ -42,19 +42,27 @@ class Outcomes:
         self._log = log
         self._owed: _Owed | None = None
         self._is_awaited: Callable[[int], bool] = lambda utterance: False
-        self._settled: Callable[[Outcome], None] = lambda outcome: None
+        self._told: list[Callable[[Outcome], None]] = []
         self.answers = 0
         """Answers heard to their end."""
         self.cancelled = 0
         """Answers stopped by another utterance."""
 
-    def watch(self, is_awaited: Callable[[int], bool], settled: Callable[[Outcome], None]) -> None:
-        """Tell ``settled`` of every outcome, after it was logged.
+    @property
+    def owes(self) -> bool:
+        """Whether an utterance waits for its outcome, as far as it is not held elsewhere."""
+        return self._owed is not None
 
-        An utterance that ``is_awaited`` gets its outcome as soon as it is known, though speech
-        might still continue it.
+    def when_settled(self, tell: Callable[[Outcome], None]) -> None:
+        """Call ``tell`` with every outcome, after it was logged."""
+        self._told.append(tell)
+
+    def hurry(self, is_awaited: Callable[[int], bool]) -> None:
+        """Give an utterance that ``is_awaited`` its outcome as soon as it is known.
+
+        Speech might still have continued it.
         """
-        self._is_awaited, self._settled = is_awaited, settled
+        self._is_awaited = is_awaited
 
     def owe(self, utterance: int, generation: int, *, spoken: bool) -> None:
         """Take note that ``utterance`` has been said to its end, as far as one can tell."""
@@ -99,4 +107,5 @@ class Outcomes:
         self.answers += isinstance(outcome, events.AnswerFinished)
         self.cancelled += isinstance(outcome, events.AnswerCancelled)
         self._log.emit(outcome)
-        self._settled(outcome)
+        for tell in self._told:
+            tell(outcome)

@@ -6,6 +6,7 @@ It wires and counts; every decision belongs to the stage that makes it.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,13 +33,16 @@ from omnilive.reasoning.reasoner import Reasoner
 from omnilive.session.answering import Answerer, AnswerParts
 from omnilive.session.asking import Ask, Asking
 from omnilive.session.conversation import Conversation, ConversationParts
+from omnilive.session.door import Door
 from omnilive.session.evidence import EvidenceReader
 from omnilive.session.feeding import Feeder, Item
 from omnilive.session.generations import Generations
 from omnilive.session.interruptions import Interruptions
 from omnilive.session.listening import Listening
 from omnilive.session.outcomes import Outcomes
+from omnilive.session.playout import Played
 from omnilive.session.watching import MemoryParts, Watcher
+from omnilive.sources.live import LiveSource
 from omnilive.sources.media import MediaSource
 from omnilive.sources.prefetch import Prefetch
 from omnilive.sources.types import US_PER_SECOND, Frame, MediaInfo, Pcm
@@ -104,6 +108,9 @@ class Session:
         self._lanes: Lanes = (ThreadLanes if options.realtime else VirtualLanes)(config.lanes)
         self._log = EventLog(folder, self._lanes, listeners, config.output)
         self._track = AnswerTrack()
+        self._door = Door(self._lanes)
+        self._end_source: Callable[[], object] = lambda: None
+        self._stopped = self._over = False
         self._period_us = round(US_PER_SECOND / config.source.fps)
 
         encoder = FrameEncoder(pack)
@@ -111,11 +118,14 @@ class Session:
         segmenter = Segmenter(config.segmentation, cut_cosine)
         compressor = Compressor(pack, config.compression)
         store = MemoryStore(config.store)
-        long_term = LongTermMemory(pack, config.long_term, clip_max=config.segmentation.clip_max)
+        keeps_kv = config.memory.keeps_kv
+        long_term = LongTermMemory(
+            pack, config.long_term, clip_max=config.segmentation.clip_max, keeps_kv=keeps_kv
+        )
         endpointer = Endpointer(config.vad, SileroVad())
         audio = AudioModel(pack, config.recognition)
         check = InstructionCheck(pack, config.instruction)
-        grounding = Grounding(pack, config.retrieval)
+        grounding = Grounding(pack, config.retrieval, keeps_kv=keeps_kv)
         prompts = PromptBuilder(pack, config.prompt)
         sampling = dataclasses.replace(config.sampling, seed=options.seed)
         reasoner = Reasoner(pack, config.reasoning, sampling)
@@ -130,6 +140,7 @@ class Session:
             config.virtual_cost,
             self._period_us,
             config.segmentation.cut_feature,
+            config.memory.algorithm,
         )
         self._outcomes = Outcomes(endpointer, self._lanes, self._log)
         evidence = EvidenceReader(
@@ -146,12 +157,13 @@ class Session:
             config.turn.playout_wait_ms * 1000,
             outlet,
         )
+        self._outcomes.when_settled(lambda _: self._close_when_idle())
         generations = Generations(self._lanes)
         self._interruptions = Interruptions(
             answerer, generations, self._outcomes, self._lanes, self._log, config.turn
         )
         self._conversation = Conversation(
-            ConversationParts(check, grounding, store),
+            ConversationParts(check, grounding),
             self._watcher,
             self._interruptions.begin,
             generations,
@@ -168,6 +180,7 @@ class Session:
             self._outcomes,
             self._watcher.snapshot,
             self._conversation.hear,
+            self._watcher.prepare,
             self._lanes,
             self._log,
             config.turn,
@@ -179,10 +192,11 @@ class Session:
         """Whether the log in the folder is this session's and holds something to report."""
         return self._log.has_events
 
-    def run(self, source: MediaSource, asks: tuple[Ask, ...] = ()) -> None:
+    def run(self, source: MediaSource | LiveSource, asks: tuple[Ask, ...] = ()) -> None:
         """Run to the end of the source and of everything it set going.
 
-        A question for later than the end is asked when the stream has ended and the answer
+        In real time other threads may act on the session meanwhile (``ask`` to ``stop``). A
+        question for later than the end is asked when the stream has ended and the answer
         before it has been heard; a SourceNotice says so.
 
         Raises:
@@ -193,11 +207,14 @@ class Session:
             closers.add(self._lanes.close)
             closers.add(self._track.close)
             self._begin(source)
-            items: Prefetch[Item] = Prefetch(source, PREFETCHED_ITEMS)
+            live = isinstance(source, LiveSource)
+            items = self._read_ahead(source)
             closers.add(lambda: self._stop_reading(items))
             asking = Asking(self._lanes, asks, self._conversation.ask)
             finish = partial(self._finish, asking)
-            Feeder(self._lanes, items, self._period_us, self._take, finish).next()
+            Feeder(self._lanes, items, self._period_us, self._take, finish, paced=not live).next()
+            if self._options.realtime:
+                self._door.open()
             self._lanes.run()
             for ask in asking.late:  # what was answered before has been heard
                 self._ask_late(ask)
@@ -213,11 +230,43 @@ class Session:
             )
         )
 
+    def now_us(self) -> int:
+        """Stream time, microseconds; from any thread."""
+        return self._lanes.now_us()
+
+    def ask(self, text: str) -> bool:
+        """Ask a typed question now.
+
+        This and the methods down to ``stop`` may be called from any thread. They return whether
+        it will be done: not before or after ``run``, nor in virtual time.
+        """
+        return self._door.post(lambda: self._conversation.ask(text))
+
+    def interrupt(self, *, played: Played | None = None) -> bool:
+        """Stop the answer: no sound of it leaves from then on.
+
+        Args:
+            played: what the client had played when it stopped.
+        """
+        return self._door.post(lambda: self._interruptions.interrupt(played))
+
+    def playout(self, played: Played) -> bool:
+        """Take the client's account of what it played."""
+        return self._door.post(lambda: self._interruptions.report(played))
+
+    def resume(self) -> bool:
+        """Let the answer that was interrupted last go on, if it still can."""
+        return self._door.post(self._interruptions.resume)
+
+    def stop(self) -> bool:
+        """End now: nothing more is read, and the answer in progress is cancelled."""
+        return self._door.post(self._stop)
+
     def close(self) -> None:
         """Close the logs."""
         self._log.close()
 
-    def _begin(self, source: MediaSource) -> None:
+    def _begin(self, source: MediaSource | LiveSource) -> None:
         """Begin the files anew and let stream time run."""
         self._log.open()
         self._keyframes.clear()
@@ -239,6 +288,8 @@ class Session:
 
     def _take(self, item: Item) -> None:
         """Take one item whose time has come."""
+        if self._stopped:
+            return
         if isinstance(item, Frame):
             self._watcher.on_frame(item)
         elif isinstance(item, Pcm):
@@ -249,10 +300,37 @@ class Session:
 
     def _finish(self, asking: Asking, duration_us: int) -> None:
         """The stream has ended: what is open ends with it, and the answers' sound lasts as long."""
-        self._listening.finish()
+        if not self._stopped:
+            self._listening.finish()
         self._watcher.finish()
         asking.end()
         self._track.settle(duration_us)
+        self._over = True
+        self._close_when_idle()
+
+    def _read_ahead(self, source: MediaSource | LiveSource) -> Prefetch[Item]:
+        """Begin to read ``source`` in a thread of its own."""
+        if isinstance(source, LiveSource):
+            self._end_source = partial(source.end, discard=True)
+            return Prefetch(source.items(self._lanes.now_us), PREFETCHED_ITEMS)
+        items: Prefetch[Item] = Prefetch(source, PREFETCHED_ITEMS)
+        self._end_source = partial(items.close, 0.0)
+        return items
+
+    def _stop(self) -> None:
+        self._stopped = True
+        self._end_source()
+        self._interruptions.stop()
+
+    def _close_when_idle(self) -> None:
+        """Once the source has ended, the last outcome ends the session."""
+
+        def close() -> None:
+            if self._interruptions.idle:
+                self._door.close()
+
+        if self._over:  # by a timer: whoever led to an outcome may be about to begin another
+            self._lanes.at(self._lanes.now_us(), close)
 
     def _ask_late(self, ask: Ask) -> None:
         asked_s = ask.at_us / US_PER_SECOND

@@ -5,44 +5,26 @@ It runs whether or not anybody asks anything, and never looks at words.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass
 
 from omnilive import events
 from omnilive.engine.interface import F32
 from omnilive.eventlog import EventLog
 from omnilive.lanes import Finished, Job, Lane, Lanes, Work
-from omnilive.memory.clip import Clip, Keyframe
-from omnilive.memory.compressor import CompressedClip, Compressor
+from omnilive.memory.clip import Clip
+from omnilive.memory.compressor import Compressor
 from omnilive.memory.keyframes import KeyframeStore
 from omnilive.memory.long_term import LongTermMemory
 from omnilive.memory.segmentation import Segmenter, cut_vector
 from omnilive.memory.store import MemoryStore
 from omnilive.perception.frame_encoder import FrameEncoder
 from omnilive.session.costs import VirtualCostConfig
+from omnilive.session.remembering import MemorySnapshot, Remembering, SeenFrame
 from omnilive.sources.types import Frame
 from omnilive.tasks import Task, TaskQueue
 
-
-@dataclass(frozen=True, eq=False)
-class SeenFrame:
-    """A frame as memory keeps it while its clip is open.
-
-    Attributes:
-        features: float32 [grid², features].
-    """
-
-    pts_us: int
-    features: F32
-    keyframe: Keyframe
-
-
-@dataclass(frozen=True, eq=False)
-class MemorySnapshot:
-    """What was known at one moment: how many clips had closed, and the open clip's frames."""
-
-    closed: int
-    open_frames: tuple[SeenFrame, ...]
+__all__ = ["MemoryParts", "MemorySnapshot", "SeenFrame", "Watcher"]
 
 
 @dataclass(frozen=True)
@@ -68,19 +50,22 @@ class Watcher:
         costs: VirtualCostConfig,
         frame_period_us: int,
         cut_feature: str,
+        algorithm: str = "incremental",
     ) -> None:
         self._parts = parts
+        self._naive = algorithm == "naive"
+        self._remembering = Remembering(
+            parts.encoder, parts.compressor, parts.long_term, costs, frame_period_us
+        )
         self._lanes = lanes
         self._log = log
         self._costs = costs
-        self._period_us = frame_period_us
         self._cut_feature = cut_feature
-        # Besides the clips that frames are let in for: the one that ends with the stream, and
-        # the live generation's question.
-        self._tasks = TaskQueue(lanes, Lane.REMEMBER, lanes.capacity(Lane.REMEMBER) + 2)
+        # Besides the clips that frames are let in for: the one that ends with the stream, the
+        # live generation's question, and what is prepared for it.
+        self._tasks = TaskQueue(lanes, Lane.REMEMBER, lanes.capacity(Lane.REMEMBER) + 3)
         self._open: tuple[SeenFrame, ...] = ()
         self._closed = 0
-        self._compressed: tuple[tuple[int, int], CompressedClip] | None = None
         self._wall_us = 0
         self._under_way = 0
         self._over = False
@@ -112,7 +97,9 @@ class Watcher:
         def encode() -> Work[tuple[SeenFrame, F32]]:
             features = self._parts.encoder.encode(frame.rgb)
             keyframe = self._parts.keyframes.put(frame.pts_us, frame.rgb)
-            seen = SeenFrame(frame.pts_us, features.features, keyframe)
+            seen = SeenFrame(
+                frame.pts_us, features.features, keyframe, frame.rgb if self._naive else None
+            )
             vector = cut_vector(self._cut_feature, features.features, features.cls)
             return Work((seen, vector), self._costs.frame_us)
 
@@ -127,54 +114,29 @@ class Watcher:
         """The stream is over: close the open clip once the last frame has been encoded."""
         self._over = True
         if not self._under_way:
-            self._close("end")
+            self._end()
 
-    def compression(
+    def recall(
         self, snapshot: MemorySnapshot
-    ) -> Generator[Work[None], None, tuple[Clip, int]]:
-        """Steps that compress a snapshot's open clip; returns it and the tokens computed for it.
+    ) -> Generator[Work[None], None, tuple[tuple[Clip, ...], F32]]:
+        """Steps to what a question about ``snapshot`` sees: its clips and their long-term memory.
 
-        Done once per set of frames: the result is used again if the clip closes unchanged.
+        The open clip is compressed for it and comes last. Steps on the remember lane only.
         """
-        frames = snapshot.open_frames
-        key = (snapshot.closed, len(frames))
-        start_us, end_us = self._span(frames)
-        tokens = 0
-        if self._compressed is None or self._compressed[0] != key:
-            compression = self._parts.compressor.begin(
-                [f.features for f in frames], start_us, end_us
-            )
-            try:
-                done = False
-                while not done:
-                    done = compression.step()
-                    step_tokens, tokens = compression.tokens - tokens, compression.tokens
-                    yield Work(None, step_tokens * self._costs.memory_token_us)
-            finally:
-                compression.cancel()
-            self._compressed = (key, compression.result)
-        memory = self._compressed[1]
-        clip = Clip(
-            index=snapshot.closed,
-            start_us=start_us,
-            end_us=end_us,
-            frame_pts=tuple(f.pts_us for f in frames),
-            keyframes=tuple(f.keyframe for f in frames),
-            short_term=memory.short_term,
-            global_memory=memory.global_memory,
-        )
-        return clip, tokens
+        clips = [c for c in self._parts.store.clips if c.index < snapshot.closed]
+        if snapshot.open_frames:
+            open_clip, _ = yield from self._remembering.compression(snapshot)
+            clips.append(open_clip)
+        long_term, _ = yield from self._remembering.integration(clips)
+        return tuple(clips), long_term
 
-    def integration(self, clips: Sequence[Clip]) -> Generator[Work[None], None, tuple[F32, int]]:
-        """Steps that integrate ``clips``; returns long-term memory and the tokens computed."""
-        memory = self._parts.long_term
-        integration = memory.begin(clips)
-        start = before = memory.tokens_computed
-        while not integration.step():
-            tokens, before = memory.tokens_computed - before, memory.tokens_computed
-            yield Work(None, tokens * self._costs.memory_token_us)
-        yield Work(None, (memory.tokens_computed - before) * self._costs.memory_token_us)
-        return integration.result, memory.tokens_computed - start
+    def prepare(self, snapshot: MemorySnapshot, generation: int) -> None:
+        """Have ready what ``recall`` gives, while the words of the question are being heard."""
+
+        def steps() -> Generator[Work[None], None, None]:
+            yield from self.recall(snapshot)
+
+        self._tasks.submit(Task(steps(), lambda finished: None, generation=generation))
 
     def _drop(self, pts_us: int) -> None:
         self.frames_dropped += 1
@@ -184,9 +146,12 @@ class Watcher:
         seen, vector = finished.value
         self.frames += 1
         decision = self._parts.segmenter.push(seen.pts_us, vector)
-        if decision.cut:
-            self._close(decision.reason)
+        closed = self._close(decision.reason) if decision.cut else None
         self._open = (*self._open, seen)
+        if self._naive:
+            self._tasks.submit(Task(self._recompute(closed, self.snapshot()), self._on_remembered))
+        elif closed is not None:
+            self._tasks.submit(Task(self._remember(closed), self._on_remembered))
         self._log.emit(
             events.FrameEncoded(seen.pts_us, self._closed, decision.cosine, seen.keyframe.id),
             wall_us=finished.wall_us,
@@ -198,27 +163,41 @@ class Watcher:
         """One frame fewer is under way."""
         self._under_way -= 1
         if self._over and not self._under_way:
-            self._close("end")
+            self._end()
 
-    def _close(self, reason: str) -> None:
+    def _end(self) -> None:
+        """The stream's last frame has been seen: what is open closes with it."""
+        closed = self._close("end")
+        if closed is not None:
+            self._tasks.submit(Task(self._remember(closed), self._on_remembered))
+
+    def _close(self, reason: str) -> MemorySnapshot | None:
         if not self._open:
-            return
+            return None
         snapshot, self._open = self.snapshot(), ()
         self._closed += 1
-        start_us, end_us = self._span(snapshot.open_frames)
+        start_us, end_us = self._remembering.span_us(snapshot.open_frames)
         self._log.emit(
             events.ClipClosed(snapshot.closed, start_us, end_us, len(snapshot.open_frames), reason)
         )
-        self._tasks.submit(Task(self._remember(snapshot), self._on_remembered))
+        return snapshot
 
     def _remember(
         self, snapshot: MemorySnapshot
     ) -> Generator[Work[events.Event | None], None, None]:
-        clip, tokens = yield from self.compression(snapshot)
+        clip, tokens = yield from self._remembering.compression(snapshot)
         self._parts.store.add(clip)
         yield Work(events.ClipCompressed(clip.index, len(clip.short_term), tokens), 0)
-        rows, tokens = yield from self.integration(self._parts.store.clips)
+        rows, tokens = yield from self._remembering.integration(self._parts.store.clips)
         yield Work(events.MemoryIntegrated(len(rows), tokens), 0)
+
+    def _recompute(
+        self, closed: MemorySnapshot | None, now: MemorySnapshot
+    ) -> Generator[Work[events.Event | None], None, None]:
+        """What the reference does with every frame: the open clip and the whole history again."""
+        if closed is not None:
+            yield from self._remember(closed)
+        yield from self.recall(now)
 
     def _on_remembered(self, finished: Finished[events.Event | None]) -> None:
         self._wall_us += finished.wall_us
@@ -226,6 +205,3 @@ class Watcher:
             stage = "integrate" if finished.value.kind == "memory_integrated" else "compress"
             self._log.emit(finished.value, wall_us=self._wall_us, stage=stage)
             self._wall_us = 0
-
-    def _span(self, frames: tuple[SeenFrame, ...]) -> tuple[int, int]:
-        return frames[0].pts_us, frames[-1].pts_us + self._period_us

@@ -34,6 +34,9 @@ class SourceConfig:
     """How far one stream of a file may lie behind the other, seconds. It bounds what is held for
     ordering; audio that comes later than this has been replaced by silence."""
 
+    stall_ms: int = 1_000
+    """Sound of a live source that is this late is replaced by silence, milliseconds."""
+
     warnings_per_kind: int = 3
     """Warnings of one kind told one by one; the rest is counted and told at the end."""
 
@@ -46,4 +49,5 @@ class SourceConfig:
         check_range("source.max_overlap_ms", self.max_overlap_ms, 0, 10_000, "ms")
         check_range("source.audio_jitter_ms", self.audio_jitter_ms, 1, 1_000, "ms")
         check_range("source.max_interleave_s", self.max_interleave_s, 0.1, 60, "s")
+        check_range("source.stall_ms", self.stall_ms, 100, 60_000, "ms")
         check_range("source.warnings_per_kind", self.warnings_per_kind, 1, 1_000)
