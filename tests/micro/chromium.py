@@ -17,9 +17,9 @@ import aiohttp
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 HOW_TO_GET_IT = "needs Chromium: apt-get install chromium"
 
-HEAR_OUTPUT = """
+EARS_AND_MOUTH = """
 {
-  // Whatever the page plays is heard here, too: sound that goes to a loudspeaker is recorded.
+  // What goes to a loudspeaker is heard here, too: when, and how loud.
   const connect = AudioNode.prototype.connect;
   window.heard = [];
   AudioNode.prototype.connect = function (to, ...rest) {
@@ -35,8 +35,28 @@ HEAR_OUTPUT = """
     }
     return connect.call(this, to, ...rest);
   };
+  window.sounds = (sinceMs) => window.heard.slice(-sinceMs / 64).some(([, loud]) => loud > 0.003);
+
+  // Somebody may speak into the microphone besides what its file holds.
+  const media = navigator.mediaDevices;
+  const open = media?.getUserMedia.bind(media);
+  if (media) media.getUserMedia = async (wanted) => {
+    const stream = await open(wanted);
+    const room = new AudioContext();
+    const mixed = room.createMediaStreamDestination();
+    connect.call(room.createMediaStreamSource(stream), mixed);
+    window.speak = async (wav) => {
+      const bytes = Uint8Array.from(atob(wav), (c) => c.charCodeAt(0));
+      const buffer = await room.decodeAudioData(bytes.buffer);
+      const voice = new AudioBufferSourceNode(room, { buffer });
+      connect.call(voice, mixed);
+      voice.start();
+    };
+    return new MediaStream([...stream.getVideoTracks(), ...mixed.stream.getAudioTracks()]);
+  };
 }
 """
+"""Runs in the page before its own scripts."""
 
 
 def find_chromium() -> str | None:
@@ -45,13 +65,17 @@ def find_chromium() -> str | None:
 
 
 class Page:
-    """One page of a running browser."""
+    """One page of a running browser.
+
+    Attributes:
+        faults: uncaught exceptions and errors the browser logged, refused requests among them.
+    """
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
         self._ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Any]] = {}
-        self.console: list[str] = []
+        self.faults: list[str] = []
 
     async def listen(self) -> None:
         """Take what the browser says, until it ends."""
@@ -60,8 +84,12 @@ class Page:
             waiting = self._waiting.pop(said.get("id", 0), None)
             if waiting is not None:
                 waiting.set_result(said)
-            elif said.get("method") in ("Runtime.exceptionThrown", "Log.entryAdded"):
-                self.console.append(str(said["params"]))
+            elif said.get("method") == "Runtime.exceptionThrown":
+                self.faults.append(str(said["params"]))
+            elif said.get("method") == "Log.entryAdded":
+                entry = said["params"]["entry"]
+                if entry["level"] == "error":
+                    self.faults.append(str(entry))
 
     async def call(self, method: str, **params: Any) -> Any:
         """Call a method of the DevTools protocol."""
@@ -150,7 +178,7 @@ async def browse(
             try:
                 for domain in ("Page", "Runtime", "Log"):
                     await page.call(f"{domain}.enable")
-                await page.call("Page.addScriptToEvaluateOnNewDocument", source=HEAR_OUTPUT)
+                await page.call("Page.addScriptToEvaluateOnNewDocument", source=EARS_AND_MOUTH)
                 await page.call("Page.navigate", url=url)
                 yield page
             finally:
