@@ -25,35 +25,18 @@ from omnilive.service.pull_guard import check_pull
 from omnilive.service.sessions import Sessions
 
 
-class FakeSource:
-    """Takes media; ``full`` makes it refuse that many blocks of sound first."""
-
-    def __init__(self, calls: list[tuple[Any, ...]]) -> None:
-        self.calls = calls
-        self.full = 0
-
-    def push_frame(self, pts_us: int, rgb: np.ndarray) -> bool:
-        self.calls.append(("frame", pts_us, rgb.shape))
-        return True
-
-    def push_pcm(self, pts_us: int, samples: np.ndarray) -> bool:
-        if self.full:
-            self.full -= 1
-            return False
-        self.calls.append(("pcm", pts_us, len(samples)))
-        return True
-
-    def restart_clock(self) -> None:
-        self.calls.append(("clock",))
-
-
 class FakeSession:
-    """A session as the service knows it, without engines."""
+    """A session as the service knows it, without engines.
+
+    ``full`` makes it refuse that many blocks of sound first; ``wants`` says which pictures it
+    looks at.
+    """
 
     def __init__(self, names: SessionNames, folder: Path, client: ClientConfig) -> None:
         self.names, self.folder = names, folder
         self.calls: list[tuple[Any, ...]] = []
-        self.source = FakeSource(self.calls)
+        self.full = 0
+        self.wants: Callable[[int], bool] = lambda pts_us: True
         self.outbox = Outbox(client.replayed_messages, client.unsent_bytes)
         self.memory = MemoryView()
         self.connection: Any = None
@@ -97,8 +80,24 @@ class FakeSession:
         self.calls.append(("resume",))
         return False
 
-    def pull(self, url: str) -> None:
-        self.calls.append(("pull", url))
+    def wants_picture(self, pts_us: int) -> bool:
+        return self.wants(pts_us)
+
+    def push_picture(self, pts_us: int, rgb: np.ndarray) -> None:
+        self.calls.append(("frame", pts_us, rgb.shape))
+
+    def push_sound(self, pts_us: int, samples: np.ndarray) -> bool:
+        if self.full:
+            self.full -= 1
+            return False
+        self.calls.append(("pcm", pts_us, len(samples)))
+        return True
+
+    def restart_clock(self) -> None:
+        self.calls.append(("clock",))
+
+    def pull(self, addresses: list[str]) -> None:
+        self.calls.append(("pull", *addresses))
 
     def end(self) -> None:
         self.finish()
@@ -132,8 +131,9 @@ class Service:
         self.metrics = Metrics(lambda: len(self.sessions), lambda: 0)
 
         def pull(session: Any, url: str) -> None:
-            check_pull(url, client, on_loopback=on_loopback)
-            session.pull(url)
+            if url:
+                check_pull(url, client, on_loopback=on_loopback)
+            session.pull([url] if url else [])
 
         self.app = make_app(
             Served(service, client, token, self.sessions, self.metrics, lambda: ready, pull)

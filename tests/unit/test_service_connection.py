@@ -218,7 +218,7 @@ def test_no_sound_is_dropped_while_the_session_has_no_room(tmp_path: Path) -> No
     async def act(service: Service, http: TestClient) -> None:
         socket = await connect(http)
         await socket.receive_json()
-        service.made[0].source.full = 3
+        service.made[0].full = 3
         for sequence in range(5):
             await socket.send_bytes(sound(sequence))
         await socket.send_str(encode_text(PingMessage(1)))

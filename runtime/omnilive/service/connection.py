@@ -47,6 +47,7 @@ TAKEN_OVER = 4002
 """Close codes besides the standard's own, as ``docs/protocol.md`` lists them."""
 
 Pull = Callable[[LiveSession, str], None]
+"""Makes a session watch a URL, or its client again when it is empty."""
 
 
 class Connection:
@@ -189,10 +190,13 @@ class Connection:
             raise ProtocolError("out_of_order", f"sequence {message.sequence} after {newest}")
         self._newest[type(message)] = message.sequence
         if isinstance(message, PictureMessage):
-            rgb = await asyncio.to_thread(decode_picture, message.data, self._config.picture_pixels)
-            session.source.push_frame(message.pts_us, rgb)
+            if session.wants_picture(message.pts_us):
+                rgb = await asyncio.to_thread(
+                    decode_picture, message.data, self._config.picture_pixels
+                )
+                session.push_picture(message.pts_us, rgb)
             return
-        while not session.source.push_pcm(message.pts_us, message.samples):
+        while not session.push_sound(message.pts_us, message.samples):
             # Nothing of a client's sound is dropped: it is read no faster than it is heard.
             await asyncio.sleep(samples_to_us(len(message.samples)) / US_PER_SECOND)
 
@@ -210,7 +214,7 @@ class Connection:
             self._pull(session, message.url)
         elif isinstance(message, ClockMessage):
             self._newest.clear()
-            session.source.restart_clock()
+            session.restart_clock()
         elif isinstance(message, EndMessage):
             session.end()
         elif isinstance(message, PingMessage):

@@ -10,22 +10,29 @@ import asyncio
 import dataclasses
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
+from omnilive.clock import MonotonicClock
 from omnilive.config import RuntimeConfig
 from omnilive.engine.pack import EnginePack
 from omnilive.errors import OmniLiveError
 from omnilive.events import Event, to_json
+from omnilive.service.guarded_http import Check
 from omnilive.service.media_frames import encode_answer_audio
 from omnilive.service.memory_view import MemoryView
 from omnilive.service.outbox import Outbox
 from omnilive.service.pulling import Puller
+from omnilive.service.sender_clock import SenderClock
 from omnilive.session.playout import Played
 from omnilive.session.session import RunOptions, Session
 from omnilive.sources.live import LiveSource
+from omnilive.sources.types import samples_to_us
 from omnilive.speech.outlet import AudioChunk
 
 EventListener = Callable[[int, int, Event], None]
@@ -71,7 +78,7 @@ class LiveSession:
         self.names = names
         self.folder = folder
         self.outbox = Outbox(config.client.replayed_messages, config.client.unsent_bytes)
-        self.source = LiveSource(
+        self._source = LiveSource(
             config.source, name=SPOKEN_BY_CLIENT, has_video=True, has_audio=True
         )
         self.memory = MemoryView()
@@ -83,7 +90,9 @@ class LiveSession:
         self._listeners: list[EventListener] = []
         self._asked = 0
         self._source_config = config.source
-        self._puller: Puller | None = None
+        self._clock = MonotonicClock()
+        self._client_clock = SenderClock(self._clock.now_us, config.source.stall_ms * 1000)
+        self._pullers: tuple[Puller, ...] = ()
         self._session = Session(
             pack,
             config,
@@ -132,15 +141,46 @@ class LiveSession:
         """Go on with the answer that was interrupted last; False when it cannot be."""
         return self._session.resume()
 
-    def pull(self, url: str) -> None:
-        """Watch and listen to ``url`` from now on; the caller has checked that it may be."""
+    def pull(self, addresses: Sequence[str], check: Check | None = None) -> None:
+        """Watch and listen to these from now on, or, when there are none, to the client again.
+
+        Args:
+            addresses: what the caller has checked that it may be read.
+            check: refuses URLs that they lead to; None to go wherever they lead.
+        """
         self._stop_pulling()
-        self._puller = Puller(url, self.source, self._source_config)
+        self._pullers = tuple(
+            Puller(address, self._source, self._source_config, self._clock.now_us, check)
+            for address in addresses
+        )
+
+    def wants_picture(self, pts_us: int) -> bool:
+        """Whether a client's picture of that time would be looked at."""
+        return not self._pullers and self._source.wants_frame(self._client_clock.place(pts_us))
+
+    def push_picture(self, pts_us: int, rgb: npt.NDArray[np.uint8]) -> None:
+        """Take a client's picture, uint8 [h, w, 3], on its clock."""
+        self._source.push_frame(self._client_clock.place(pts_us), rgb)
+
+    def push_sound(self, pts_us: int, samples: npt.NDArray[np.float32]) -> bool:
+        """Take a client's sound, float32 [n] at 16 kHz, on its clock.
+
+        Returns:
+            Whether there was room for it. While a pulled stream has sound, that is heard instead.
+        """
+        if any(puller.has_audio for puller in self._pullers):
+            return True
+        at_us = self._client_clock.place(pts_us, samples_to_us(len(samples)))
+        return self._source.push_pcm(at_us, samples)
+
+    def restart_clock(self) -> None:
+        """The client's clock begins anew."""
+        self._client_clock.restart()
 
     def end(self) -> None:
         """No more will be pushed; the session ends once its last answer has been heard."""
         self._stop_pulling()
-        self.source.end()
+        self._source.end()
 
     def stop(self) -> None:
         """End now; the answer in progress is cancelled."""
@@ -156,7 +196,7 @@ class LiveSession:
         error: BaseException | None = None
         try:
             try:
-                self._session.run(self.source)
+                self._session.run(self._source)
             finally:
                 self._session.close()
         except OmniLiveError as e:
@@ -178,9 +218,9 @@ class LiveSession:
         self.ended.set()
 
     def _stop_pulling(self) -> None:
-        if self._puller is not None:
-            self._puller.stop()
-            self._puller = None
+        for puller in self._pullers:
+            puller.stop()
+        self._pullers = ()
 
     def _hear_event(self, event_id: int, at_us: int, event: Event) -> None:
         self._on_loop(self._say_event, event_id, at_us, event)

@@ -9,6 +9,7 @@ import asyncio
 import signal
 import ssl
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from aiohttp import web
@@ -55,8 +56,10 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
         return session
 
     def pull(session: LiveSession, url: str) -> None:
-        check_pull(url, config.client, on_loopback=is_loopback(service.host))
-        session.pull(url)
+        check = partial(check_pull, config=config.client, on_loopback=is_loopback(service.host))
+        if url:
+            check(url)
+        session.pull([url] if url else [], check)
 
     sessions = Sessions(service, capacity, Path(service.state), make)
     served = Served(service, config.client, token, sessions, metrics, warm.is_set, pull)
