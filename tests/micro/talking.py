@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+from PIL import Image
 
 from omnilive.service.app import SUBPROTOCOL
-from omnilive.service.media_frames import AnswerAudio, decode_answer_audio
+from omnilive.service.media_frames import (
+    AnswerAudio,
+    PictureMessage,
+    decode_answer_audio,
+    encode_media,
+)
 from omnilive.service.protocol import AskMessage, ClientMessage, Hello, encode_text
+from omnilive_micropack.painting import paint
+from omnilive_micropack.world import World
 
 WAIT_S = 90.0
+SIZE = (320, 240)
 
 Said = dict[str, Any]
+
+
+def is_frame(event: Said) -> bool:
+    return bool(event["type"] == "frame_encoded")
 
 
 class Talk:
@@ -26,6 +41,7 @@ class Talk:
         self.welcome = welcome
         self.said: list[Said] = []
         self.audio: list[AnswerAudio] = []
+        self._pictures = 0
         self._changed = asyncio.Condition()
         self._reader = asyncio.ensure_future(self._read())
 
@@ -41,6 +57,16 @@ class Talk:
     async def say(self, message: ClientMessage) -> None:
         await self.socket.send_str(encode_text(message))
 
+    async def heard(self, is_it: Callable[[AnswerAudio], bool]) -> None:
+        """Wait for a chunk of sound."""
+        async with asyncio.timeout(WAIT_S), self._changed:
+            await self._changed.wait_for(lambda: any(map(is_it, self.audio)))
+
+    async def ended(self) -> None:
+        """Wait until the service has closed the connection."""
+        async with asyncio.timeout(WAIT_S):
+            await self._reader
+
     async def until(self, is_it: Callable[[Said], bool], after: int = 0) -> Said:
         """The first event that is it, of those from the ``after``-th on."""
         async with asyncio.timeout(WAIT_S), self._changed:
@@ -53,9 +79,21 @@ class Talk:
         """Wait until so many frames have been seen on this connection."""
 
         def enough() -> bool:
-            return sum(event["type"] == "frame_encoded" for event in self.events) >= count
+            return sum(is_frame(event) for event in self.events) >= count
 
         await self.until(lambda _: enough())
+
+    async def show(self, world: World, at_s: float, count: int) -> None:
+        """Send the picture of a time ``count`` times, a second apart, until they have been seen."""
+        picture = io.BytesIO()
+        Image.fromarray(paint(world, at_s, SIZE)).save(picture, "JPEG", quality=92)
+        before = sum(is_frame(event) for event in self.events)
+        while sum(is_frame(event) for event in self.events) < before + count:
+            now_us = time.monotonic_ns() // 1000
+            message = PictureMessage(self._pictures, now_us, picture.getvalue())
+            self._pictures += 1
+            await self.socket.send_bytes(encode_media(message))
+            await asyncio.sleep(0.5)
 
     async def ask(self, question: str) -> str:
         """Type a question; its answer, once it has been decoded."""
@@ -76,11 +114,10 @@ class Talk:
 
     async def hang_up(self) -> None:
         """Break the connection without a word."""
-        self._reader.cancel()
-        transport = self.socket._response.connection and self.socket._response.connection.transport
-        if transport is not None:
-            transport.abort()
-        await self.socket.close()
+        connection = self.socket._conn
+        assert connection is not None and connection.transport is not None
+        connection.transport.abort()
+        await self._reader
 
     async def close(self) -> None:
         await self.socket.close()
@@ -104,7 +141,8 @@ class Talk:
 async def talking(url: str, resume: str = "", after: int = 0) -> AsyncIterator[Talk]:
     """A connection whose hello has been answered."""
     async with aiohttp.ClientSession() as http:
-        socket = await http.ws_connect(f"{url}v1/live", protocols=(SUBPROTOCOL,))
+        address = f"{url}v1/live" + ("?resume" if resume else "")
+        socket = await http.ws_connect(address, protocols=(SUBPROTOCOL,))
         await socket.send_str(encode_text(Hello(1, resume, after)))
         welcome = await socket.receive_json()
         assert welcome["type"] == "welcome", welcome

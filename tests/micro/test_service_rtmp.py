@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rtmp import HOW_TO_GET_IT, Publisher, RtmpServer, cut, find_nginx
 from serving import serving
-from talking import Said, talking
+from talking import Said, is_frame, talking
 
 from omnilive.service.protocol import PullMessage
 from omnilive_micropack.render import render_stream
@@ -66,7 +66,7 @@ def test_a_stream_that_breaks_is_pulled_again_and_what_was_seen_before_is_rememb
                 publisher = Publisher(server.url, parts[1])
                 await talk.until(notice("connected to rtmp://127.0.0.1"), before)
                 await talk.until(is_closed_clip, before)
-                await talk.seen(sum(is_frame(e) for e in talk.events) + 2)
+                await talk.seen(sum(map(is_frame, talk.events)) + 2)
                 assert BEFORE_ANSWER in await talk.ask(BEFORE)
         finally:
             publisher.stop()
@@ -74,8 +74,5 @@ def test_a_stream_that_breaks_is_pulled_again_and_what_was_seen_before_is_rememb
 
     def is_closed_clip(event: Said) -> bool:
         return event["type"] == "clip_closed"
-
-    def is_frame(event: Said) -> bool:
-        return event["type"] == "frame_encoded"
 
     asyncio.run(asyncio.wait_for(visit(), 150))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ from aiohttp.test_utils import TestClient
 from PIL import Image
 
 from omnilive.service.config import ClientConfig, ServiceConfig
+from omnilive.service.faults import ProtocolError
 from omnilive.service.media_frames import (
     PcmMessage,
     PictureMessage,
     encode_answer_audio,
     encode_media,
 )
+from omnilive.service.pictures import decode_picture
 from omnilive.service.protocol import (
     AskMessage,
     ClockMessage,
@@ -154,11 +157,19 @@ def test_past_its_capacity_the_service_says_when_to_come_again(tmp_path: Path) -
         sockets = [await connect(http) for _ in range(2)]
         for socket in sockets:
             assert (await socket.receive_json())["type"] == "welcome"
-        late = await connect(http)
-        refusal = await late.receive_json()
+        page = await http.ws_connect(
+            "/v1/live", headers={"Origin": f"http://{http.host}:{http.port}"}
+        )
+        await page.send_str(encode_text(Hello(1)))
+        refusal = await page.receive_json()
         assert (refusal["code"], refusal["after"]) == ("full", 60)
-        await late.receive()
-        assert late.close_code == 1013
+        await page.receive()
+        assert page.close_code == 1013
+        with pytest.raises(WSServerHandshakeError) as caught:  # a program
+            await connect(http)
+        assert caught.value.status == 503
+        assert caught.value.headers is not None
+        assert caught.value.headers["Retry-After"] == "60"
 
     serve(tmp_path, act, service=ServiceConfig(max_sessions=2, sessions_per_client=9))
 
@@ -330,3 +341,122 @@ def test_sound_and_events_reach_the_client_in_order(tmp_path: Path) -> None:
         assert socket.close_code == 1000
 
     serve(tmp_path, act)
+
+
+def test_a_picture_that_is_not_looked_at_is_not_decoded(tmp_path: Path) -> None:
+    async def act(service: Service, http: TestClient) -> None:
+        socket = await connect(http)
+        await socket.receive_json()
+        service.made[0].wants = lambda pts_us: pts_us == 1
+        for sequence in range(3):
+            await socket.send_bytes(encode_media(PictureMessage(sequence, sequence, jpeg(8, 8))))
+        await socket.send_bytes(encode_media(PictureMessage(3, 3, b"no picture at all")))
+        await socket.send_str(encode_text(PingMessage(1)))
+        assert (await socket.receive_json())["type"] == "pong"
+        assert service.made[0].calls == [("start",), ("frame", 1, (8, 8, 3))]
+
+    serve(tmp_path, act)
+
+
+def test_a_client_that_does_not_read_is_cut_off_and_may_come_back(tmp_path: Path) -> None:
+    async def act(service: Service, http: TestClient) -> None:
+        first = await connect(http)
+        token = (await first.receive_json())["resume"]
+        session = service.made[0]
+        transport = first._conn.transport  # type: ignore[union-attr]
+        transport.pause_reading()  # type: ignore[union-attr]
+        while session.connection is not None:
+            session.outbox.say_bytes(bytes(200_000))
+            assert session.outbox.unsent_bytes < 1 << 20
+            await asyncio.sleep(0)
+        again = await connect(http, Hello(1, token))
+        assert (await again.receive_json())["resumed"]
+        transport.abort()  # type: ignore[union-attr]
+
+    serve(tmp_path, act, client=ClientConfig(unsent_bytes=1 << 20))
+
+
+def test_who_comes_back_does_not_wait_for_the_connection_that_hangs(tmp_path: Path) -> None:
+    async def act(service: Service, http: TestClient) -> None:
+        first = await connect(http)
+        token = (await first.receive_json())["resume"]
+        transport = first._conn.transport  # type: ignore[union-attr]
+        transport.pause_reading()  # type: ignore[union-attr]
+        again = await connect(http, Hello(1, token))
+        async with asyncio.timeout(5):
+            assert (await again.receive_json())["resumed"]
+        transport.abort()  # type: ignore[union-attr]
+
+    serve(tmp_path, act)
+
+
+def test_questions_come_only_so_often(tmp_path: Path) -> None:
+    async def act(service: Service, http: TestClient) -> None:
+        socket = await connect(http)
+        await socket.receive_json()
+        for number in range(5):
+            await socket.send_str(encode_text(AskMessage(f"question {number}")))
+        codes = [(await socket.receive_json())["code"] for _ in range(2)]
+        assert codes == ["too_often"] * 2
+        assert sum(call[0] == "ask" for call in service.made[0].calls) == 3
+        assert not socket.closed
+
+    serve(tmp_path, act, client=ClientConfig(questions_per_s=0.01, question_burst=3))
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}])
+def test_an_address_may_knock_only_so_often(tmp_path: Path, headers: dict[str, str]) -> None:
+    async def act(service: Service, http: TestClient) -> None:
+        statuses = []
+        for _ in range(5):
+            answer = await http.get("/v1/live", headers=headers)
+            statuses.append(answer.status)
+        assert statuses == [401] * 3 + [429] * 2
+        assert int(answer.headers["Retry-After"]) > 0
+        assert (await http.get("/live")).status == 200
+
+    serve(tmp_path, act, token=TOKEN, client=ClientConfig(requests_per_s=0.01, request_burst=3))
+
+
+def test_a_fault_of_the_service_ends_the_connection_without_telling_more(tmp_path: Path) -> None:
+    async def act(service: Service, http: TestClient) -> None:
+        socket, other = await connect(http), await connect(http)
+        for one in (socket, other):
+            await one.receive_json()
+
+        def fail(text: str) -> None:
+            raise RuntimeError("a secret of the service")
+
+        service.made[0].ask = fail  # type: ignore[method-assign, assignment]
+        await socket.send_str(encode_text(AskMessage("who is there")))
+        message = await socket.receive()
+        assert (message.type, message.data) == (WSMsgType.CLOSE, 1011)
+        assert "secret" not in str(message.extra)
+        await other.send_str(encode_text(PingMessage(1)))
+        assert (await other.receive_json())["type"] == "pong"
+
+    serve(tmp_path, act)
+
+
+def test_a_small_file_of_very_many_scans_is_no_picture(tmp_path: Path) -> None:
+    with pytest.raises(ProtocolError, match="scans"):
+        decode_picture(jpeg(8, 8) + b"\xff\xda" * 70, 1 << 20)
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64), "teal").save(file, "JPEG", progressive=True)
+    assert decode_picture(file.getvalue(), 1 << 20).shape == (64, 64, 3)
+
+
+def test_of_ended_sessions_the_newest_are_kept(tmp_path: Path) -> None:
+    for number in range(5):
+        (tmp_path / f"{number:016x}").mkdir()
+        os.utime(tmp_path / f"{number:016x}", (number, number))
+    (tmp_path / "mine").mkdir()
+
+    async def act(service: Service, http: TestClient) -> None:
+        await (await connect(http)).receive_json()
+        assert sorted(p.name for p in tmp_path.iterdir()) == [
+            *(f"{number:016x}" for number in (3, 4)),
+            "mine",
+        ]
+
+    serve(tmp_path, act, service=ServiceConfig(kept_sessions=2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 from collections.abc import Awaitable, Callable
@@ -14,11 +15,12 @@ from aiohttp import web
 from omnilive.service.access import origin_allowed, token_matches
 from omnilive.service.completions import complete
 from omnilive.service.config import ClientConfig, ServiceConfig
-from omnilive.service.connection import Connection, Pull
+from omnilive.service.connection import CLOSE_S, Connection, Pull
 from omnilive.service.live_session import LiveSession, describe
 from omnilive.service.media_frames import MediaLimits
 from omnilive.service.metrics import Metrics
-from omnilive.service.sessions import Sessions
+from omnilive.service.rate import AddressRates
+from omnilive.service.sessions import FullError, Sessions
 from omnilive.session.session import KEYFRAMES_FOLDER
 
 SUBPROTOCOL = "omnilive.v1"
@@ -41,6 +43,9 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(self), microphone=(self)",
 }
+
+LIMITED_PATHS = frozenset({"/v1/live", "/v1/chat/completions"})
+"""What an address may ask for only so often, whether it shows the token or guesses at it."""
 
 OPEN_PATHS = frozenset({"/live", "/ready"})
 """What a supervisor asks without a token; it tells nothing but whether the service runs."""
@@ -74,12 +79,14 @@ class Served:
 
 
 SERVED: web.AppKey[Served] = web.AppKey("served", Served)
+RATES: web.AppKey[AddressRates] = web.AppKey("rates", AddressRates)
 
 
 def make_app(served: Served) -> web.Application:
     """The application with all its routes."""
     app = web.Application(middlewares=[_guard], client_max_size=LARGEST_BODY)
     app[SERVED] = served
+    app[RATES] = AddressRates(served.client.requests_per_s, served.client.request_burst)
     app.router.add_get("/", _page)
     app.router.add_get("/page/{name}", _page)
     app.router.add_get("/live", _live)
@@ -98,6 +105,10 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Tokens and headers. The page itself is open: it asks its user for the token."""
     served = request.app[SERVED]
     page = request.path == "/" or request.path.startswith("/page/")
+    now_s = asyncio.get_running_loop().time()
+    limited = request.path in LIMITED_PATHS
+    if limited and not request.app[RATES].take(request.remote or "", now_s):
+        return _refusal(429, "too_often", "More requests than are taken.", 1)
     if not page and request.path not in OPEN_PATHS and not _authorized(request, served.token):
         response: web.StreamResponse = web.json_response(
             {"error": {"code": "unauthorized", "message": "Show the token as a bearer token."}},
@@ -109,6 +120,15 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     if not response.prepared:
         response.headers.update(HEADERS)
     return response
+
+
+def _refusal(status: int, code: str, message: str, retry_s: int = 0) -> web.Response:
+    headers = {"Retry-After": str(retry_s)} if retry_s else {}
+    return web.json_response(
+        {"error": {"code": code, "message": message}},
+        status=status,
+        headers={**HEADERS, **headers},
+    )
 
 
 def _authorized(request: web.Request, token: str) -> bool:
@@ -206,26 +226,32 @@ async def _socket(request: web.Request) -> web.StreamResponse:
     if not origin_allowed(
         request.headers.get("Origin"), request.host, served.service.allowed_origins
     ):
-        return web.json_response(
-            {"error": {"code": "forbidden", "message": "Pages of this origin may not connect."}},
-            status=403,
-        )
+        return _refusal(403, "forbidden", "Pages of this origin may not connect.")
     if not served.ready():
-        return web.json_response(
-            {"error": {"code": "not_ready", "message": "The engines are being warmed up."}},
-            status=503,
-            headers={"Retry-After": "5"},
-        )
+        return _refusal(503, "not_ready", "The engines are being warmed up.", 5)
+    if "Origin" not in request.headers and "resume" not in request.query:
+        # A program reads a refusal; a browser hides it from its page, which is told on the socket.
+        try:
+            if served.sessions.free_own() is None:
+                served.sessions.check_room(request.remote or "")
+        except FullError as full:
+            return _refusal(503, "full", str(full), full.retry_after_s)
     limits = MediaLimits(picture_bytes=served.client.picture_bytes)
     socket = web.WebSocketResponse(
         protocols=(SUBPROTOCOL,),
+        timeout=CLOSE_S,
         heartbeat=served.client.silence_s / 2,
         max_msg_size=limits.message_bytes,
         compress=False,
     )
     await socket.prepare(request)
+
+    def cut() -> None:
+        if request.transport is not None:
+            request.transport.abort()
+
     connection = Connection(
-        socket, request.remote or "", served.sessions, served.client, served.pull
+        socket, cut, request.remote or "", served.sessions, served.client, served.pull
     )
     await connection.serve()
     return socket

@@ -20,6 +20,10 @@ class ServiceConfig:
     """What the rest of the configuration changes: edge, paper or demo-compat."""
     state: str = "out/serve"
     """Folder the sessions write into, each into one of its own."""
+    source: str = ""
+    """What the service's own session watches from the start, separated by spaces: URLs, cameras
+    and microphones of this machine (``v4l2:///dev/video0 alsa://default``), files. Whoever connects
+    first talks to that session. Empty: sessions watch what their clients send."""
     host: str = "127.0.0.1"
     """Address to listen on. Off loopback a token, or ``insecure``, is needed."""
     port: int = 8080
@@ -41,7 +45,9 @@ class ServiceConfig:
     grace_s: float = 60.0
     """How long a session waits for its client to come back, seconds."""
     drain_s: float = 10.0
-    """How long a stop waits for the answers being spoken, seconds."""
+    """How long a stop may take, seconds: most of it for the answers being spoken to end."""
+    kept_sessions: int = 32
+    """Folders of ended sessions kept under ``state``; the oldest goes when one more begins."""
 
     def validate(self) -> None:
         """Raises ConfigError for a value outside its range, or half of a TLS pair."""
@@ -50,6 +56,7 @@ class ServiceConfig:
         check_range("service.sessions_per_client", self.sessions_per_client, 1, MOST_SESSIONS)
         check_range("service.grace_s", self.grace_s, 0, 86_400, "seconds")
         check_range("service.drain_s", self.drain_s, 0, 10, "seconds")
+        check_range("service.kept_sessions", self.kept_sessions, 0, 100_000, "folders")
         if not self.host.strip():
             raise ConfigError("is empty", where="service.host", mend="Name an address.")
         if bool(self.tls_certificate) != bool(self.tls_key):
@@ -72,6 +79,14 @@ class ClientConfig:
     """Messages a client may send a second in the long run: 50 of sound, 30 pictures, and room."""
     message_burst: int = 480
     """Messages a client may send at once after a pause."""
+    questions_per_s: float = 2.0
+    """Typed questions, stops and the like a client may send a second in the long run."""
+    question_burst: int = 10
+    """The same at once after a pause."""
+    requests_per_s: float = 2.0
+    """Connections and completions an address may ask for a second in the long run."""
+    request_burst: int = 30
+    """The same at once after a pause."""
     errors: int = 50
     """Messages a connection may get wrong before it is closed."""
     unsent_bytes: int = 4 << 20
@@ -94,6 +109,10 @@ class ClientConfig:
         check_range("client.picture_pixels", self.picture_pixels, 1 << 10, 1 << 28, "pixels")
         check_range("client.messages_per_s", self.messages_per_s, 1, 10_000)
         check_range("client.message_burst", self.message_burst, 1, 100_000)
+        check_range("client.questions_per_s", self.questions_per_s, 0.01, 1_000)
+        check_range("client.question_burst", self.question_burst, 1, 10_000)
+        check_range("client.requests_per_s", self.requests_per_s, 0.01, 10_000)
+        check_range("client.request_burst", self.request_burst, 1, 100_000)
         check_range("client.errors", self.errors, 1, 10_000)
         check_range("client.unsent_bytes", self.unsent_bytes, 1 << 16, 1 << 30, "bytes")
         check_range("client.replayed_messages", self.replayed_messages, 1, 1_000_000)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable
 from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from omnilive.errors import OmniLiveError
 from omnilive.service.config import ClientConfig
 from omnilive.service.faults import ProtocolError
 from omnilive.service.live_session import LiveSession
@@ -46,6 +48,18 @@ SLOW_READER = 4001
 TAKEN_OVER = 4002
 """Close codes besides the standard's own, as ``docs/protocol.md`` lists them."""
 
+CLOSE_S = 1.0
+"""How long a client may take to agree to a close, seconds; then it is cut off."""
+
+LISTENS_S = 10.0
+"""How long a question waits for a session that does not take it, seconds."""
+ASK_AGAIN_S = 0.02
+
+COSTLY = (AskMessage, InterruptMessage, ResumeMessage, PullMessage)
+"""Messages that each make the engines or a source begin anew."""
+
+log = logging.getLogger(__name__)
+
 Pull = Callable[[LiveSession, str], None]
 """Makes a session watch a URL, or its client again when it is empty."""
 
@@ -56,6 +70,7 @@ class Connection:
     def __init__(
         self,
         socket: web.WebSocketResponse,
+        cut: Callable[[], None],
         address: str,
         sessions: Sessions,
         config: ClientConfig,
@@ -65,12 +80,14 @@ class Connection:
 
         Args:
             socket: open, with its message limit set.
+            cut: breaks what is below it, whether the client reads or not.
             address: of the client.
             sessions: where to find or begin one.
             config: limits.
             pull: makes a session watch a URL; raises ProtocolError when it may not.
         """
         self._socket = socket
+        self._cut = cut
         self._address = address
         self._sessions = sessions
         self._config = config
@@ -80,6 +97,8 @@ class Connection:
         loop = asyncio.get_running_loop()
         self._now_s = loop.time
         self._rate = RateLimit(config.messages_per_s, config.message_burst, loop.time())
+        self._questions = RateLimit(config.questions_per_s, config.question_burst, loop.time())
+        self._closing: asyncio.Task[None] | None = None
         self._errors = 0
         self._newest: dict[type[MediaMessage], int] = {}
 
@@ -90,10 +109,15 @@ class Connection:
         except asyncio.TimeoutError:
             await self._close(WSCloseCode.POLICY_VIOLATION, "no hello")
             return
+        except ConnectionError:
+            return
         if session is None:
             return
         try:
             await self._talk(session)
+        except Exception:  # a fault of the service: its trace is for the journal, not the client
+            log.exception("a connection of session %s failed", session.names.id)
+            await self._close(WSCloseCode.INTERNAL_ERROR, "a fault of the service")
         finally:
             if session.connection is self:
                 session.connection = None
@@ -101,8 +125,8 @@ class Connection:
                 self._sessions.leave(session)
 
     async def take_over(self) -> None:
-        """Another connection has taken up the session: this one ends."""
-        await self._close(TAKEN_OVER, "taken up elsewhere")
+        """Another connection has taken up the session: this one ends, and is not waited for."""
+        self._closing = asyncio.ensure_future(self._close(TAKEN_OVER, "taken up elsewhere"))
 
     async def _greet(self) -> LiveSession | None:
         """Wait for the hello and find its session; None when the connection has ended instead."""
@@ -120,12 +144,17 @@ class Connection:
             return None
         session = self._sessions.take_up(hello.resume) if hello.resume else None
         resumed = session is not None
+        session = session or self._sessions.free_own()
         if session is None:
             try:
                 session = self._sessions.begin(self._address)
             except FullError as full:
                 await self._say("error", code="full", message=str(full), after=full.retry_after_s)
                 await self._close(WSCloseCode.TRY_AGAIN_LATER, "full")
+                return None
+            except OmniLiveError as error:
+                await self._say("error", code="session_failed", message=error.what)
+                await self._close(WSCloseCode.INTERNAL_ERROR, "session_failed")
                 return None
         if session.connection is not None:
             await session.connection.take_over()
@@ -147,9 +176,12 @@ class Connection:
         tasks = [
             asyncio.ensure_future(self._send(session)),
             asyncio.ensure_future(self._receive(session)),
+            asyncio.ensure_future(session.outbox.overrun()),
         ]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if tasks[2].done():
+                await self._close(SLOW_READER, "reads too slowly")
         finally:
             for task in tasks:
                 task.cancel()
@@ -165,7 +197,6 @@ class Connection:
                 else:
                     await self._socket.send_str(message)
         except SlowReaderError:
-            await self._close(SLOW_READER, "reads too slowly")
             return
         await self._close(WSCloseCode.OK, "ended")
 
@@ -201,8 +232,10 @@ class Connection:
             await asyncio.sleep(samples_to_us(len(message.samples)) / US_PER_SECOND)
 
     async def _take_text(self, session: LiveSession, message: ClientMessage) -> None:
+        if isinstance(message, COSTLY) and not self._questions.take(self._now_s()):
+            raise ProtocolError("too_often", f"more {message.kind} messages than are taken")
         if isinstance(message, AskMessage):
-            session.ask(message.text)
+            await self._ask(session, message.text)
         elif isinstance(message, InterruptMessage):
             session.interrupt(message.generation, message.samples)
         elif isinstance(message, PlayoutMessage):
@@ -222,6 +255,14 @@ class Connection:
         elif isinstance(message, Hello):
             raise ProtocolError("malformed", "a second hello")
 
+    async def _ask(self, session: LiveSession, text: str) -> None:
+        """Ask as soon as the session listens: it may just have begun."""
+        give_up_s = self._now_s() + LISTENS_S
+        while session.ask(text) is None and not session.ended.is_set():
+            if self._now_s() > give_up_s:
+                raise ProtocolError("busy", "the session takes no question now")
+            await asyncio.sleep(ASK_AGAIN_S)
+
     async def _refuse(self, error: ProtocolError) -> bool:
         """Tell the client; False when the connection ends with it."""
         self._errors += 1
@@ -239,4 +280,8 @@ class Connection:
         await self._socket.send_str(json.dumps({"type": kind, **fields}, ensure_ascii=False))
 
     async def _close(self, code: int, reason: str) -> None:
-        await self._socket.close(code=code, message=reason.encode())
+        """Close, and cut off a client that does not agree to it in time."""
+        try:
+            await asyncio.wait_for(self._socket.close(code=code, message=reason.encode()), CLOSE_S)
+        except (asyncio.TimeoutError, ConnectionError):
+            self._cut()

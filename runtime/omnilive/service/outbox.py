@@ -38,6 +38,7 @@ class Outbox:
         self._overrun = False
         self._closed = False
         self._changed = asyncio.Event()
+        self._overruns = asyncio.Event()
 
     @property
     def last_number(self) -> int:
@@ -73,6 +74,7 @@ class Outbox:
         self._waiting.clear()
         self._bytes = 0
         self._reader, self._overrun = True, False
+        self._overruns.clear()
         first = self._kept[0][0] if self._kept else self._number + 1
         for number, text in self._kept:
             if number > after:
@@ -91,6 +93,10 @@ class Outbox:
         """No more will be said; the reader ends after what waits."""
         self._closed = True
         self._changed.set()
+
+    async def overrun(self) -> None:
+        """Wait until the reader has let more wait than may: it may never ask for the next."""
+        await self._overruns.wait()
 
     async def next(self) -> str | bytes | None:
         """The next message, None after the last.
@@ -121,6 +127,7 @@ class Outbox:
             return
         if self._bytes + _size(message) > self._limit:
             self._overrun = True
+            self._overruns.set()
             self._waiting.clear()
             self._bytes = 0
         else:

@@ -11,6 +11,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from omnilive.service.faults import ProtocolError
 
+SCAN = b"\xff\xda"
+MOST_SCANS = 64
+"""A progressive JPEG comes in some ten scans; each costs a pass over the whole picture, and a small
+file may hold thousands."""
+
 FORMATS = ("JPEG",)
 """What is read: the other decoders of the library stay out of a client's reach."""
 
@@ -19,9 +24,11 @@ def decode_picture(data: bytes, most_pixels: int) -> npt.NDArray[np.uint8]:
     """RGB uint8 [height, width, 3], turned upright as its EXIF orientation says.
 
     Raises:
-        ProtocolError: ``bad_picture`` for what is no whole JPEG, ``too_large`` beyond
-            ``most_pixels``, found out from its header.
+        ProtocolError: ``bad_picture`` for what is no whole JPEG, has more pixels than
+            ``most_pixels``, found out from its header, or more scans than any camera writes.
     """
+    if data.count(SCAN) > MOST_SCANS:
+        raise ProtocolError("bad_picture", "a picture of too many scans")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
+MOST_ADDRESSES = 4_096
+
 
 class RateLimit:
     """Allows ``per_s`` a second in the long run and ``burst`` at once. Not thread-safe."""
@@ -20,3 +24,20 @@ class RateLimit:
             return False
         self._left -= 1
         return True
+
+
+class AddressRates:
+    """A rate for each address; of many addresses those are forgotten that were seen longest ago."""
+
+    def __init__(self, per_s: float, burst: int) -> None:
+        self._per_s = per_s
+        self._burst = burst
+        self._rates: OrderedDict[str, RateLimit] = OrderedDict()
+
+    def take(self, address: str, now_s: float) -> bool:
+        """Whether one more of ``address`` may happen now; if so, it is counted."""
+        rate = self._rates.pop(address, None) or RateLimit(self._per_s, self._burst, now_s)
+        self._rates[address] = rate
+        if len(self._rates) > MOST_ADDRESSES:
+            self._rates.popitem(last=False)
+        return rate.take(now_s)

@@ -6,6 +6,8 @@ It decides nothing about a session.
 from __future__ import annotations
 
 import asyncio
+import logging
+import random
 import signal
 import ssl
 from collections.abc import Callable
@@ -16,16 +18,25 @@ from aiohttp import web
 
 from omnilive.config import RuntimeConfig
 from omnilive.engine.pack import EnginePack, open_pack
-from omnilive.errors import ConfigError, FitError, SetupError
+from omnilive.errors import ConfigError, FitError, OmniLiveError, SetupError
 from omnilive.plan.verdict import how_to_mend, judge, shortage
 from omnilive.service.access import is_loopback, read_token
 from omnilive.service.admission import sessions_that_fit
 from omnilive.service.app import Served, make_app
+from omnilive.service.backoff import Backoff
 from omnilive.service.live_session import LiveSession, SessionNames
 from omnilive.service.metrics import Metrics
 from omnilive.service.pull_guard import check_pull
-from omnilive.service.sessions import Sessions
+from omnilive.service.sessions import FullError, Sessions
 from omnilive.systemd import notify
+
+IDLE_S = 20.0
+"""How long an HTTP connection may ask for nothing, seconds."""
+
+HANG_UP_S = 1.0
+"""How long clients may take to hang up at the end, seconds."""
+
+log = logging.getLogger(__name__)
 
 Say = Callable[[str], None]
 
@@ -63,7 +74,9 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
 
     sessions = Sessions(service, capacity, Path(service.state), make)
     served = Served(service, config.client, token, sessions, metrics, warm.is_set, pull)
-    runner = web.AppRunner(make_app(served), access_log=None)
+    runner = web.AppRunner(
+        make_app(served), access_log=None, keepalive_timeout=IDLE_S, shutdown_timeout=HANG_UP_S
+    )
     await runner.setup()
     try:
         site = web.TCPSite(runner, service.host, service.port, ssl_context=tls)
@@ -78,20 +91,50 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
         port = runner.addresses[0][1]
         scheme = "https" if tls else "http"
         stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+        _stop_on_signals(loop, stop)
         notify("STATUS=warming up")
         await asyncio.to_thread(pack.warm_up)
         warm.set()
         notify("READY=1", f"STATUS=ready for {sessions.capacity} sessions")
         say(f"ready at {scheme}://{service.host}:{port}/ for {sessions.capacity} sessions")
+        watching = asyncio.ensure_future(_watch_own(sessions, service.source.split()))
         await stop.wait()
+        watching.cancel()
         notify("STOPPING=1", "STATUS=letting answers end")
         say("stopping: letting answers end")
         await sessions.drain()
     finally:
         await runner.cleanup()
-        await asyncio.to_thread(pack.close)
+        if not len(sessions):  # else one hangs in an engine, which ends with the process
+            await asyncio.to_thread(pack.close)
+
+
+async def _watch_own(sessions: Sessions, addresses: list[str]) -> None:
+    """Keep a session of the service's own on its configured source; begin anew when it fails."""
+    backoff, failures, rng = Backoff(), 0, random.Random()
+    while addresses:
+        try:
+            session = sessions.begin_own()
+            session.pull(addresses)
+            await session.ended.wait()
+        except (OmniLiveError, FullError) as error:
+            log.error("the session of service.source cannot begin: %s", error)
+        failures += 1
+        await asyncio.sleep(backoff.wait_s(failures, rng))
+
+
+def _stop_on_signals(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """Set ``stop`` on the first SIGTERM or SIGINT; a second one ends the process at once."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
+
+    def begin() -> None:
+        stop.set()
+        for number in numbers:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+
+    for number in numbers:
+        loop.add_signal_handler(number, begin)
 
 
 def _open(config: RuntimeConfig) -> tuple[EnginePack, int]:

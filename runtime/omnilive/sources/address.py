@@ -111,7 +111,5 @@ def _device(scheme: str, address: str, timeout_s: float) -> Opening:
             where=address,
             mend="Install PyAV's own wheel, or build it against an FFmpeg with libavdevice.",
         )
-    query = dict(
-        pair.split("=", 1) for pair in urlsplit(address).query.split("&") if "=" in pair
-    )
+    query = dict(pair.split("=", 1) for pair in urlsplit(address).query.split("&") if "=" in pair)
     return Opening(timeout_s, format=name, options=query)

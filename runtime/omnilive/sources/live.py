@@ -89,9 +89,7 @@ class LiveSource:
         with self._changed:
             if self._ended or self._now_us is None:
                 return False
-            return self._offset_us is None or self._sampler.wants(
-                max(0, pts_us + self._offset_us)
-            )
+            return self._offset_us is None or self._sampler.wants(max(0, pts_us + self._offset_us))
 
     def push_frame(self, pts_us: int, rgb: np.ndarray) -> bool:
         """Push a picture, uint8 [h, w, 3]; kept by reference.
