@@ -102,20 +102,3 @@ def test_sessions_are_apart_outlive_their_connection_and_let_answers_end(
         assert {file.stem for file in (state / name / "keyframes").glob("*.jpg")} == keyframes
 
     asyncio.run(asyncio.wait_for(visit(), 240))
-
-
-def test_a_second_signal_ends_the_service_at_once(micro_pack: Path, tmp_path: Path) -> None:
-    async def visit() -> None:
-        async with service(micro_pack, tmp_path / "state", SLOW_VOICE) as running:
-            async with talking(running.url) as talk:
-                await talk.say(AskMessage(MUG))
-                await talk.heard(lambda audio: True)
-                running.process.send_signal(signal.SIGTERM)
-                assert running.process.stdout is not None
-                assert b"stopping" in await running.process.stdout.readline()
-                running.process.send_signal(signal.SIGTERM)
-                assert await asyncio.wait_for(running.process.wait(), 20) == -signal.SIGTERM
-                assert talk.said[-1]["type"] != "ended"
-
-    with pytest.raises(AssertionError, match="-15"):  # what ``service`` expects of an orderly end
-        asyncio.run(asyncio.wait_for(visit(), 120))

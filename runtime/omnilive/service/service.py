@@ -91,7 +91,7 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
         port = runner.addresses[0][1]
         scheme = "https" if tls else "http"
         stop = asyncio.Event()
-        _stop_on_signals(loop, stop)
+        stop_on_signals(loop, stop)
         notify("STATUS=warming up")
         await asyncio.to_thread(pack.warm_up)
         warm.set()
@@ -123,7 +123,7 @@ async def _watch_own(sessions: Sessions, addresses: list[str]) -> None:
         await asyncio.sleep(backoff.wait_s(failures, rng))
 
 
-def _stop_on_signals(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+def stop_on_signals(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
     """Set ``stop`` on the first SIGTERM or SIGINT; a second one ends the process at once."""
     numbers = (signal.SIGTERM, signal.SIGINT)
 
