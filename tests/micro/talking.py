@@ -59,20 +59,15 @@ class Talk:
 
     async def heard(self, is_it: Callable[[AnswerAudio], bool]) -> None:
         """Wait for a chunk of sound."""
-        async with asyncio.timeout(WAIT_S), self._changed:
-            await self._changed.wait_for(lambda: any(map(is_it, self.audio)))
+        await self._wait(lambda: any(map(is_it, self.audio)))
 
     async def ended(self) -> None:
         """Wait until the service has closed the connection."""
-        async with asyncio.timeout(WAIT_S):
-            await self._reader
+        await asyncio.wait_for(asyncio.shield(self._reader), WAIT_S)
 
     async def until(self, is_it: Callable[[Said], bool], after: int = 0) -> Said:
         """The first event that is it, of those from the ``after``-th on."""
-        async with asyncio.timeout(WAIT_S), self._changed:
-            await self._changed.wait_for(
-                lambda: self._reader.done() or any(map(is_it, self.events[after:]))
-            )
+        await self._wait(lambda: self._reader.done() or any(map(is_it, self.events[after:])))
         return next(filter(is_it, self.events[after:]))
 
     async def seen(self, count: int) -> None:
@@ -122,6 +117,13 @@ class Talk:
     async def close(self) -> None:
         await self.socket.close()
         await self._reader
+
+    async def _wait(self, done: Callable[[], bool]) -> None:
+        async def wait() -> None:
+            async with self._changed:
+                await self._changed.wait_for(done)
+
+        await asyncio.wait_for(wait(), WAIT_S)
 
     async def _read(self) -> None:
         try:

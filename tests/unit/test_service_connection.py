@@ -383,8 +383,7 @@ def test_who_comes_back_does_not_wait_for_the_connection_that_hangs(tmp_path: Pa
         transport = first._conn.transport  # type: ignore[union-attr]
         transport.pause_reading()  # type: ignore[union-attr]
         again = await connect(http, Hello(1, token))
-        async with asyncio.timeout(5):
-            assert (await again.receive_json())["resumed"]
+        assert (await again.receive_json(timeout=5))["resumed"]
         transport.abort()  # type: ignore[union-attr]
 
     serve(tmp_path, act)

@@ -46,8 +46,7 @@ def test_a_drain_lets_sessions_end_and_stops_those_that_do_not(tmp_path: Path) -
             service.sessions.begin(address)
         stuck = service.made[1]
         stuck.end = lambda: stuck.calls.append(("end",))  # type: ignore[method-assign]
-        async with asyncio.timeout(30):
-            await service.sessions.drain()
+        await asyncio.wait_for(service.sessions.drain(), 30)
         assert len(service.sessions) == 0
         return [[call[0] for call in session.calls] for session in service.made]
 
@@ -60,8 +59,7 @@ def test_a_session_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
         service.sessions.begin("one")
         (session,) = service.made
         session.finish = lambda: None  # type: ignore[method-assign]
-        async with asyncio.timeout(30):
-            await service.sessions.drain()
+        await asyncio.wait_for(service.sessions.drain(), 30)
         return session
 
     assert not asyncio.run(drain()).ended.is_set()
