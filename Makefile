@@ -66,7 +66,7 @@ micro: engines/micro/manifest.json ## build the micro engine pack from the shipp
 
 packs: engines/micro/manifest.json engines/micro-fp32/manifest.json ## build every pack the tests use
 
-install: $(STAMPS)/install ## create .venv with the runtime and the exporter
+install: $(STAMPS)/install ## create .venv with the runtime, the service and the exporter
 
 install-test: $(STAMPS)/test ## add what the tests and --verify need (torch for CPU, transformers)
 
@@ -106,9 +106,9 @@ $(STAMPS)/tools: $(STAMPS)/venv $(PINS)
 	@$(INSTALL) scikit-build-core nanobind cmake ninja && touch $@
 
 $(STAMPS)/install: $(STAMPS)/tools pyproject.toml $(NATIVE_SOURCES)
-	@echo "== compiling the native core, installing the runtime and the exporter"
+	@echo "== compiling the native core, installing the runtime, the service and the exporter"
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(INSTALL) --no-build-isolation \
-		--config-settings=cmake.define.OMNILIVE_WERROR=ON --editable '.[export]' && touch $@
+		--config-settings=cmake.define.OMNILIVE_WERROR=ON --editable '.[export,serve]' && touch $@
 
 # Extras are asked for by the name just installed: nothing is rebuilt for them.
 $(STAMPS)/test: $(STAMPS)/install

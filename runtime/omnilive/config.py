@@ -37,6 +37,7 @@ from omnilive.reasoning.config import (
     SamplingConfig,
 )
 from omnilive.scheduling.config import LanesConfig
+from omnilive.service.config import ClientConfig, ServiceConfig
 from omnilive.session.config import EvidenceConfig, TurnConfig
 from omnilive.session.costs import VirtualCostConfig
 from omnilive.sources.config import SourceConfig
@@ -127,6 +128,8 @@ class RuntimeConfig:
     virtual_cost: VirtualCostConfig = field(default_factory=VirtualCostConfig)
     lanes: LanesConfig = field(default_factory=LanesConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
+    service: ServiceConfig = field(default_factory=ServiceConfig)
+    client: ClientConfig = field(default_factory=ClientConfig)
 
     def validate(self) -> None:
         """Raises ConfigError for the first value outside its range."""

@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"omnilive {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
+    _add_serve(commands)
     _add_plan(commands)
     _add_calibrate(commands)
     doctor = commands.add_parser("doctor", help="what this machine offers and what is missing")
@@ -116,6 +117,22 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--trace", metavar="FILE", help="also write what each lane did, for ui.perfetto.dev"
     )
     run.set_defaults(call=_run)
+
+
+def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    serve = commands.add_parser(
+        "serve",
+        help="serve live sessions to browsers and programs",
+        description="Serves live sessions over HTTP and WebSocket until it is told to stop.",
+    )
+    serve.add_argument("--config", metavar="FILE", help="TOML file; see [service] and [client]")
+    serve.add_argument("--pack", metavar="DIR", help="engine pack, instead of service.pack")
+    serve.add_argument("--host", metavar="ADDRESS", help="instead of service.host")
+    serve.add_argument("--port", type=int, metavar="N", help="instead of service.port")
+    serve.add_argument(
+        "--insecure", action="store_true", help="serve off loopback without asking for a token"
+    )
+    serve.set_defaults(call=_serve)
 
 
 def _add_plan(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -176,6 +193,18 @@ def _run(args: argparse.Namespace) -> int:
         seed=args.seed,
         allow_inaccurate=args.allow_inaccurate,
         trace=args.trace,
+    )
+
+
+def _serve(args: argparse.Namespace) -> int:
+    from omnilive.cli import serve
+
+    return serve.serve(
+        config_file=args.config,
+        pack=args.pack,
+        host=args.host,
+        port=args.port,
+        insecure=args.insecure,
     )
 
 

@@ -7,8 +7,8 @@ is an error.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -64,10 +64,28 @@ class Fault:
     what: str
 
 
+@dataclass(frozen=True)
+class Opening:
+    """How an address is opened, other than a file.
+
+    Attributes:
+        timeout_s: longest wait for it to give anything, seconds.
+        format: FFmpeg's name of its format; None to find out.
+        options: FFmpeg's, for the format and the protocol.
+        open_nested: opens the address and whatever it leads to, instead of FFmpeg: takes the
+            URL, flags and options, gives a binary file.
+    """
+
+    timeout_s: float
+    format: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+    open_nested: Callable[[str, int, dict[str, str]], Any] | None = None
+
+
 class Demuxer:
     """The first video and the first audio stream of a file or address."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, opening: Opening | None = None) -> None:
         """Open it.
 
         Raises:
@@ -75,7 +93,8 @@ class Demuxer:
         """
         self.path = path
         self.faults: list[Fault] = []
-        self._container = _opened(path)
+        self._opening = opening
+        self._container = _opened(path, opening)
         try:
             self.video: VideoStream | None = self._usable(
                 [s for s in self._container.streams.video if not _is_cover(s)], "video"
@@ -125,6 +144,9 @@ class Demuxer:
                     yield from self._decoded(packet)
                 break
             except av.error.FFmpegError as e:
+                if self._opening is not None:  # what broke off is to be opened again
+                    yield Fault("read", self._broke_off(e, self._opening))
+                    return
                 attempts += 1
                 yield Fault("read", f"a part of the file cannot be read ({e.strerror})")
         missing = _missing_riff_bytes(self.path)
@@ -134,6 +156,12 @@ class Demuxer:
     def close(self) -> None:
         """Close the container; closing twice does nothing."""
         self._container.close()
+
+    @staticmethod
+    def _broke_off(error: av.error.FFmpegError, opening: Opening) -> str:
+        if isinstance(error, av.error.ExitError):
+            return f"nothing came for {opening.timeout_s:g} s"
+        return f"the stream broke off ({error.strerror})"
 
     def _decoded(self, packet: Any) -> Iterator[Decoded | Fault]:
         kind: Literal["video", "audio"] = "video" if packet.stream is self.video else "audio"
@@ -171,14 +199,14 @@ class Demuxer:
         return None
 
 
-def _opened(path: str) -> Any:
-    if "://" not in path:
+def _opened(path: str, opening: Opening | None) -> Any:
+    if opening is None and "://" not in path:
         if not os.path.exists(path):
             raise SourceError("there is no such file", where=path, mend="Check the path.")
         if os.path.isdir(path):
             raise SourceError("is a folder", where=path, mend=_MEND_FILE)
     try:
-        container = av.open(path, metadata_errors="replace")
+        container = av.open(path, metadata_errors="replace", **_arguments(opening))
     except av.error.InvalidDataError as e:
         raise SourceError(
             "is not a media file, or was cut off before its index", where=path, mend=_MEND_FILE
@@ -194,6 +222,17 @@ def _opened(path: str) -> Any:
         container.close()
         raise SourceError("is not a media file", where=path, mend=_MEND_FILE)
     return container
+
+
+def _arguments(opening: Opening | None) -> dict[str, Any]:
+    if opening is None:
+        return {}
+    return {
+        "timeout": opening.timeout_s,
+        "format": opening.format,
+        "options": dict(opening.options),
+        "io_open": opening.open_nested,
+    }
 
 
 def _missing_riff_bytes(path: str) -> int:

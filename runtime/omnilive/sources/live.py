@@ -84,6 +84,13 @@ class LiveSource:
         self.notice(item.what)
         return True
 
+    def wants_frame(self, pts_us: int) -> bool:
+        """Whether a picture of that time would be taken: what need not be decoded is not."""
+        with self._changed:
+            if self._ended or self._now_us is None:
+                return False
+            return self._offset_us is None or self._sampler.wants(max(0, pts_us + self._offset_us))
+
     def push_frame(self, pts_us: int, rgb: np.ndarray) -> bool:
         """Push a picture, uint8 [h, w, 3]; kept by reference.
 

@@ -18,7 +18,7 @@ from av.video.frame import VideoFrame
 from omnilive.errors import SourceError
 from omnilive.sources.audio import AudioJoiner, mono_float
 from omnilive.sources.config import SourceConfig
-from omnilive.sources.demux import Decoded, Demuxer, Fault
+from omnilive.sources.demux import Decoded, Demuxer, Fault, Opening
 from omnilive.sources.interleave import Interleaver
 from omnilive.sources.picture import matrix_of, rgb_of, upright_size
 from omnilive.sources.sampler import FrameSampler
@@ -36,15 +36,20 @@ _UNREMARKABLE_US = 1_000_000
 """Audio may start this much after, or end this much before, the video without a warning."""
 
 
-def open_media(path: str, config: SourceConfig) -> MediaSource:
+def open_media(path: str, config: SourceConfig, opening: Opening | None = None) -> MediaSource:
     """Open a file (or an address FFmpeg reads) and look at its beginning.
+
+    Args:
+        path: the file or address.
+        config: how it is sampled.
+        opening: how it is opened; None for a file, or an address as it comes.
 
     Raises:
         SourceError: missing, unreadable, not a media file, or nothing in it can be decoded.
         ConfigError: ``config`` is out of range.
     """
     config.validate()
-    demuxer = Demuxer(path)
+    demuxer = Demuxer(path, opening)
     try:
         return MediaSource(demuxer, config)
     except BaseException:

@@ -18,9 +18,15 @@ class FrameSampler:
         self._tick = 0
 
     def takes(self, time_us: int) -> bool:
-        """Whether the frame at ``time_us`` is the one for the next tick."""
-        tick = time_us * self._fps // US_PER_SECOND
-        if tick < self._tick:
+        """Whether the frame at ``time_us`` is the one for the next tick; if so, that is over."""
+        if not self.wants(time_us):
             return False
-        self._tick = tick + 1
+        self._tick = self._tick_of(time_us) + 1
         return True
+
+    def wants(self, time_us: int) -> bool:
+        """Whether a frame at ``time_us`` would be taken."""
+        return self._tick_of(time_us) >= self._tick
+
+    def _tick_of(self, time_us: int) -> int:
+        return time_us * self._fps // US_PER_SECOND

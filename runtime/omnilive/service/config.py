@@ -1,0 +1,120 @@
+"""How the service listens, whom it lets in, and what a client may ask of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from omnilive.errors import ConfigError
+from omnilive.limits import check_range
+
+MOST_SESSIONS = 256
+
+
+@dataclass(frozen=True)
+class ServiceConfig:
+    """The service itself: where it listens and how many it serves."""
+
+    pack: str = ""
+    """Folder of the engine pack."""
+    preset: str = "edge"
+    """What the rest of the configuration changes: edge, paper or demo-compat."""
+    state: str = "out/serve"
+    """Folder the sessions write into, each into one of its own."""
+    source: str = ""
+    """What the service's own session watches from the start, separated by spaces: URLs, cameras
+    and microphones of this machine (``v4l2:///dev/video0 alsa://default``), files. Whoever connects
+    first talks to that session. Empty: sessions watch what their clients send."""
+    host: str = "127.0.0.1"
+    """Address to listen on. Off loopback a token, or ``insecure``, is needed."""
+    port: int = 8080
+    """TCP port; 0 takes a free one."""
+    token_file: str = ""
+    """File whose first line is the token clients must show; empty for none."""
+    insecure: bool = False
+    """Serve off loopback without a token, on a network where everybody may ask."""
+    tls_certificate: str = ""
+    """PEM file of the certificate chain; with ``tls_key`` the service speaks HTTPS."""
+    tls_key: str = ""
+    """PEM file of the certificate's private key."""
+    allowed_origins: str = ""
+    """Origins of pages that may connect besides the service's own, separated by spaces."""
+    max_sessions: int = 4
+    """Sessions at once, if the memory plan has room for them."""
+    sessions_per_client: int = 2
+    """Sessions at once from one address."""
+    grace_s: float = 60.0
+    """How long a session waits for its client to come back, seconds."""
+    drain_s: float = 10.0
+    """How long a stop may take, seconds: most of it for the answers being spoken to end."""
+    kept_sessions: int = 32
+    """Folders of ended sessions kept under ``state``; the oldest goes when one more begins."""
+
+    def validate(self) -> None:
+        """Raises ConfigError for a value outside its range, or half of a TLS pair."""
+        check_range("service.port", self.port, 0, 65_535)
+        check_range("service.max_sessions", self.max_sessions, 1, MOST_SESSIONS, "sessions")
+        check_range("service.sessions_per_client", self.sessions_per_client, 1, MOST_SESSIONS)
+        check_range("service.grace_s", self.grace_s, 0, 86_400, "seconds")
+        check_range("service.drain_s", self.drain_s, 0, 10, "seconds")
+        check_range("service.kept_sessions", self.kept_sessions, 0, 100_000, "folders")
+        if not self.host.strip():
+            raise ConfigError("is empty", where="service.host", mend="Name an address.")
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ConfigError(
+                "is set without its other half",
+                where="service.tls_certificate" if self.tls_certificate else "service.tls_key",
+                mend="Set both tls_certificate and tls_key, or neither.",
+            )
+
+
+@dataclass(frozen=True)
+class ClientConfig:
+    """What one connection may send and how far behind it may read."""
+
+    picture_bytes: int = 4 << 20
+    """Largest compressed picture, bytes."""
+    picture_pixels: int = 1920 * 1080 * 4
+    """Largest picture, pixels: a small file may hold a very large one."""
+    messages_per_s: float = 120.0
+    """Messages a client may send a second in the long run: 50 of sound, 30 pictures, and room."""
+    message_burst: int = 480
+    """Messages a client may send at once after a pause."""
+    questions_per_s: float = 2.0
+    """Typed questions, stops and the like a client may send a second in the long run."""
+    question_burst: int = 10
+    """The same at once after a pause."""
+    requests_per_s: float = 2.0
+    """Connections and completions an address may ask for a second in the long run."""
+    request_burst: int = 30
+    """The same at once after a pause."""
+    errors: int = 50
+    """Messages a connection may get wrong before it is closed."""
+    unsent_bytes: int = 4 << 20
+    """What may wait for a client that reads slowly, bytes; then it is cut off and may resume."""
+    replayed_messages: int = 4_096
+    """Newest messages kept for a client that comes back."""
+    hello_s: float = 10.0
+    """How long a connection may say nothing before its hello, seconds."""
+    silence_s: float = 30.0
+    """How long a connection may send nothing at all, not even a pong, seconds."""
+    pull_schemes: str = "rtmp rtmps rtsp rtsps http https"
+    """URL schemes that a client may ask the service to pull from, separated by spaces."""
+    pull_hosts: str = ""
+    """Hosts it may be asked to pull from, separated by spaces; ``*`` for any. Empty: on loopback
+    any, else none."""
+
+    def validate(self) -> None:
+        """Raises ConfigError for a value outside its range."""
+        check_range("client.picture_bytes", self.picture_bytes, 1 << 10, 64 << 20, "bytes")
+        check_range("client.picture_pixels", self.picture_pixels, 1 << 10, 1 << 28, "pixels")
+        check_range("client.messages_per_s", self.messages_per_s, 1, 10_000)
+        check_range("client.message_burst", self.message_burst, 1, 100_000)
+        check_range("client.questions_per_s", self.questions_per_s, 0.01, 1_000)
+        check_range("client.question_burst", self.question_burst, 1, 10_000)
+        check_range("client.requests_per_s", self.requests_per_s, 0.01, 10_000)
+        check_range("client.request_burst", self.request_burst, 1, 100_000)
+        check_range("client.errors", self.errors, 1, 10_000)
+        check_range("client.unsent_bytes", self.unsent_bytes, 1 << 16, 1 << 30, "bytes")
+        check_range("client.replayed_messages", self.replayed_messages, 1, 1_000_000)
+        check_range("client.hello_s", self.hello_s, 0.1, 600, "seconds")
+        check_range("client.silence_s", self.silence_s, 1, 3_600, "seconds")

@@ -1,0 +1,287 @@
+"""One WebSocket connection: its messages become calls of a session, the outbox its answers.
+
+It keeps no memory of the session: when it breaks, the session goes on for the grace period.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from omnilive.errors import OmniLiveError
+from omnilive.service.config import ClientConfig
+from omnilive.service.faults import ProtocolError
+from omnilive.service.live_session import LiveSession
+from omnilive.service.media_frames import (
+    MediaLimits,
+    MediaMessage,
+    PictureMessage,
+    decode_media,
+)
+from omnilive.service.outbox import SlowReaderError
+from omnilive.service.pictures import decode_picture
+from omnilive.service.protocol import (
+    PROTOCOL_VERSION,
+    AskMessage,
+    ClientMessage,
+    ClockMessage,
+    EndMessage,
+    Hello,
+    InterruptMessage,
+    PingMessage,
+    PlayoutMessage,
+    PullMessage,
+    ResumeMessage,
+    TextLimits,
+    decode_text,
+)
+from omnilive.service.rate import RateLimit
+from omnilive.service.sessions import FullError, Sessions
+from omnilive.sources.types import US_PER_SECOND, samples_to_us
+
+SLOW_READER = 4001
+TAKEN_OVER = 4002
+"""Close codes besides the standard's own, as ``docs/protocol.md`` lists them."""
+
+CLOSE_S = 1.0
+"""How long a client may take to agree to a close, seconds; then it is cut off."""
+
+LISTENS_S = 10.0
+"""How long a question waits for a session that does not take it, seconds."""
+ASK_AGAIN_S = 0.02
+
+COSTLY = (AskMessage, InterruptMessage, ResumeMessage, PullMessage)
+"""Messages that each make the engines or a source begin anew."""
+
+log = logging.getLogger(__name__)
+
+Pull = Callable[[LiveSession, str], None]
+"""Makes a session watch a URL, or its client again when it is empty."""
+
+
+class Connection:
+    """Serves one open WebSocket until either side closes it."""
+
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        cut: Callable[[], None],
+        address: str,
+        sessions: Sessions,
+        config: ClientConfig,
+        pull: Pull,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            socket: open, with its message limit set.
+            cut: breaks what is below it, whether the client reads or not.
+            address: of the client.
+            sessions: where to find or begin one.
+            config: limits.
+            pull: makes a session watch a URL; raises ProtocolError when it may not.
+        """
+        self._socket = socket
+        self._cut = cut
+        self._address = address
+        self._sessions = sessions
+        self._config = config
+        self._pull = pull
+        self._texts = TextLimits()
+        self._media = MediaLimits(picture_bytes=config.picture_bytes)
+        loop = asyncio.get_running_loop()
+        self._now_s = loop.time
+        self._rate = RateLimit(config.messages_per_s, config.message_burst, loop.time())
+        self._questions = RateLimit(config.questions_per_s, config.question_burst, loop.time())
+        self._closing: asyncio.Task[None] | None = None
+        self._errors = 0
+        self._newest: dict[type[MediaMessage], int] = {}
+
+    async def serve(self) -> None:
+        """Serve it."""
+        try:
+            session = await asyncio.wait_for(self._greet(), self._config.hello_s)
+        except asyncio.TimeoutError:
+            await self._close(WSCloseCode.POLICY_VIOLATION, "no hello")
+            return
+        except ConnectionError:
+            return
+        if session is None:
+            return
+        try:
+            await self._talk(session)
+        except Exception:  # a fault of the service: its trace is for the journal, not the client
+            log.exception("a connection of session %s failed", session.names.id)
+            await self._close(WSCloseCode.INTERNAL_ERROR, "a fault of the service")
+        finally:
+            if session.connection is self:
+                session.connection = None
+                session.outbox.disconnect()
+                self._sessions.leave(session)
+
+    async def take_over(self) -> None:
+        """Another connection has taken up the session: this one ends, and is not waited for."""
+        self._closing = asyncio.ensure_future(self._close(TAKEN_OVER, "taken up elsewhere"))
+
+    async def _greet(self) -> LiveSession | None:
+        """Wait for the hello and find its session; None when the connection has ended instead."""
+        message = await self._socket.receive()
+        if message.type is not WSMsgType.TEXT:
+            await self._refuse(ProtocolError("no_hello", "the first message is a hello"))
+            return None
+        try:
+            hello = decode_text(message.data, self._texts)
+            if not isinstance(hello, Hello):
+                raise ProtocolError("no_hello", "the first message is a hello")
+        except ProtocolError as error:
+            await self._refuse(error)
+            await self._close(WSCloseCode.POLICY_VIOLATION, error.code)
+            return None
+        session = self._sessions.take_up(hello.resume) if hello.resume else None
+        resumed = session is not None
+        session = session or self._sessions.free_own()
+        if session is None:
+            try:
+                session = self._sessions.begin(self._address)
+            except FullError as full:
+                await self._say("error", code="full", message=str(full), after=full.retry_after_s)
+                await self._close(WSCloseCode.TRY_AGAIN_LATER, "full")
+                return None
+            except OmniLiveError as error:
+                await self._say("error", code="session_failed", message=error.what)
+                await self._close(WSCloseCode.INTERNAL_ERROR, "session_failed")
+                return None
+        if session.connection is not None:
+            await session.connection.take_over()
+        session.connection = self
+        missed = session.outbox.connect(hello.after if resumed else 0)
+        await self._say(
+            "welcome",
+            protocol=PROTOCOL_VERSION,
+            session=session.names.id,
+            resume=session.names.token,
+            resumed=resumed,
+            missed=missed,
+            stream_us=session.now_us,
+        )
+        return session
+
+    async def _talk(self, session: LiveSession) -> None:
+        """Send and receive until one of both ends."""
+        tasks = [
+            asyncio.ensure_future(self._send(session)),
+            asyncio.ensure_future(self._receive(session)),
+            asyncio.ensure_future(session.outbox.overrun()),
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if tasks[2].done():
+                await self._close(SLOW_READER, "reads too slowly")
+        finally:
+            for task in tasks:
+                task.cancel()
+            for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(outcome, Exception) and not isinstance(outcome, ConnectionError):
+                    raise outcome
+
+    async def _send(self, session: LiveSession) -> None:
+        try:
+            while (message := await session.outbox.next()) is not None:
+                if isinstance(message, bytes):
+                    await self._socket.send_bytes(message)
+                else:
+                    await self._socket.send_str(message)
+        except SlowReaderError:
+            return
+        await self._close(WSCloseCode.OK, "ended")
+
+    async def _receive(self, session: LiveSession) -> None:
+        async for message in self._socket:
+            if session.connection is not self:
+                return
+            try:
+                if not self._rate.take(self._now_s()):
+                    raise ProtocolError("flood", "more messages than the service takes")
+                if message.type is WSMsgType.BINARY:
+                    await self._take_media(session, decode_media(message.data, self._media))
+                elif message.type is WSMsgType.TEXT:
+                    await self._take_text(session, decode_text(message.data, self._texts))
+            except ProtocolError as error:
+                if not await self._refuse(error):
+                    return
+
+    async def _take_media(self, session: LiveSession, message: MediaMessage) -> None:
+        newest = self._newest.get(type(message), -1)
+        if message.sequence <= newest:
+            raise ProtocolError("out_of_order", f"sequence {message.sequence} after {newest}")
+        self._newest[type(message)] = message.sequence
+        if isinstance(message, PictureMessage):
+            if session.wants_picture(message.pts_us):
+                rgb = await asyncio.to_thread(
+                    decode_picture, message.data, self._config.picture_pixels
+                )
+                session.push_picture(message.pts_us, rgb)
+            return
+        while not session.push_sound(message.pts_us, message.samples):
+            # Nothing of a client's sound is dropped: it is read no faster than it is heard.
+            await asyncio.sleep(samples_to_us(len(message.samples)) / US_PER_SECOND)
+
+    async def _take_text(self, session: LiveSession, message: ClientMessage) -> None:
+        if isinstance(message, COSTLY) and not self._questions.take(self._now_s()):
+            raise ProtocolError("too_often", f"more {message.kind} messages than are taken")
+        if isinstance(message, AskMessage):
+            await self._ask(session, message.text)
+        elif isinstance(message, InterruptMessage):
+            session.interrupt(message.generation, message.samples)
+        elif isinstance(message, PlayoutMessage):
+            session.playout(message.generation, message.samples, final=message.final)
+        elif isinstance(message, ResumeMessage):
+            if not session.resume_answer():
+                raise ProtocolError("nothing_to_resume", "no answer can be gone on with")
+        elif isinstance(message, PullMessage):
+            self._pull(session, message.url)
+        elif isinstance(message, ClockMessage):
+            self._newest.clear()
+            session.restart_clock()
+        elif isinstance(message, EndMessage):
+            session.end()
+        elif isinstance(message, PingMessage):
+            await self._say("pong", id=message.id)
+        elif isinstance(message, Hello):
+            raise ProtocolError("malformed", "a second hello")
+
+    async def _ask(self, session: LiveSession, text: str) -> None:
+        """Ask as soon as the session listens: it may just have begun."""
+        give_up_s = self._now_s() + LISTENS_S
+        while session.ask(text) is None and not session.ended.is_set():
+            if self._now_s() > give_up_s:
+                raise ProtocolError("busy", "the session takes no question now")
+            await asyncio.sleep(ASK_AGAIN_S)
+
+    async def _refuse(self, error: ProtocolError) -> bool:
+        """Tell the client; False when the connection ends with it."""
+        self._errors += 1
+        await self._say("error", code=error.code, message=error.what)
+        if error.fatal:
+            await self._close(WSCloseCode.POLICY_VIOLATION, error.code)
+            return False
+        if self._errors >= self._config.errors:
+            await self._close(WSCloseCode.POLICY_VIOLATION, "too many errors")
+            return False
+        return True
+
+    async def _say(self, kind: str, **fields: Any) -> None:
+        """Send a message of this connection alone: it has no number and is never sent again."""
+        await self._socket.send_str(json.dumps({"type": kind, **fields}, ensure_ascii=False))
+
+    async def _close(self, code: int, reason: str) -> None:
+        """Close, and cut off a client that does not agree to it in time."""
+        try:
+            await asyncio.wait_for(self._socket.close(code=code, message=reason.encode()), CLOSE_S)
+        except (asyncio.TimeoutError, ConnectionError):
+            self._cut()

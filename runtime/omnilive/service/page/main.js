@@ -1,0 +1,195 @@
+// Wires the page: devices to the connection, events to what is shown.
+
+import { Capture, Speaker, devices } from "./devices.js";
+import { Link } from "./link.js";
+import { Memory } from "./memory.js";
+import { Turns } from "./turns.js";
+import { decodeAnswer, pcm16 } from "./wire.js";
+
+const $ = (id) => document.getElementById(id);
+
+const link = new Link();
+const turns = new Turns($("turns"));
+const memory = new Memory($("clips"), $("memory-count"), $("clip-view"), link);
+const speaker = new Speaker(onPlayed);
+const capture = new Capture($("preview"), { sound: onSound, picture: onPicture });
+let running = false;
+let muted = false;
+let held = false;
+
+link.addEventListener("state", ({ detail }) => showConnection(detail));
+link.addEventListener("message", ({ detail }) => take(detail.message));
+link.addEventListener("sound", ({ detail }) => {
+  const chunk = decodeAnswer(detail.data);
+  if (chunk) speaker.play(chunk);
+});
+
+$("start").onclick = () => (running ? stop() : start());
+$("mute").onclick = () => setMuted(!muted);
+$("stop").onclick = () => link.say("interrupt");
+$("volume").oninput = (input) => (speaker.volume = Number(input.target.value));
+$("mode").onchange = applyMode;
+$("camera").onchange = $("microphone").onchange = () => running && openDevices();
+$("language").onchange = (change) => (document.documentElement.lang = change.target.value);
+$("ask").onsubmit = async (submit) => {
+  submit.preventDefault();
+  const text = $("question").value.trim();
+  if (!text) return;
+  if (!link.isOpen) return notice("There is no connection: press Start.");
+  await speaker.start();
+  link.say("ask", { text });
+  $("question").value = "";
+};
+$("pull-form").onsubmit = async (submit) => {
+  submit.preventDefault();
+  if (!link.isOpen) await connect();
+  link.say("pull", { url: $("pull").value.trim() });
+};
+$("token-form").onsubmit = (submit) => {
+  submit.preventDefault();
+  link.token = $("token").value.trim();
+  link.open();
+};
+for (const [down, up] of [["pointerdown", "pointerup"], ["pointerdown", "pointerleave"]]) {
+  $("talk").addEventListener(down, () => hold(true));
+  $("talk").addEventListener(up, () => hold(false));
+}
+document.addEventListener("keydown", (key) => isTalkKey(key) && (key.preventDefault(), hold(true)));
+document.addEventListener("keyup", (key) => isTalkKey(key) && hold(false));
+fillDevices();
+
+async function start() {
+  notice("");
+  if (!window.isSecureContext) {
+    notice("This page is not secure (no HTTPS), so the browser gives it no camera or microphone. Open it by https:// or on this machine by http://localhost. Typed questions work.");
+  }
+  await connect();
+  await speaker.start();
+  if (window.isSecureContext) await openDevices();
+  running = true;
+  $("start").textContent = "End";
+  for (const id of ["mute", "stop", "talk"]) $(id).disabled = false;
+  applyMode();
+}
+
+function stop() {
+  running = false;
+  capture.stop();
+  link.say("end");
+  $("start").textContent = "Start";
+  for (const id of ["mute", "stop", "talk"]) $(id).disabled = true;
+  showState("idle");
+}
+
+async function connect() {
+  link.open();
+  await new Promise((done) => {
+    const wait = ({ detail }) => {
+      if (detail.state !== "open") return;
+      link.removeEventListener("state", wait);
+      done();
+    };
+    link.addEventListener("state", wait);
+  });
+}
+
+async function openDevices() {
+  try {
+    await capture.start($("camera").value, $("microphone").value);
+    await fillDevices();
+    applyMode();
+  } catch (error) {
+    notice(`The camera or microphone cannot be used (${error.name}). Allow it in the browser, or choose another one in the settings.`);
+  }
+}
+
+function onSound(ptsUs, samples, level) {
+  link.sendMedia("pcm", ptsUs, pcm16(samples));
+  const percent = Math.min(100, Math.round(Math.sqrt(level) * 140));
+  $("level").firstElementChild.style.width = `${percent}%`;
+  $("level").setAttribute("aria-valuenow", percent);
+}
+
+function onPicture(ptsUs, jpeg) {
+  link.sendMedia("picture", ptsUs, jpeg);
+}
+
+function onPlayed({ generation, samples, final, level }) {
+  link.say("playout", { generation, samples, final });
+  capture.echo(final ? 0 : level * Number($("volume").value));
+  if (final) showState("listening");
+}
+
+function take(message) {
+  if (message.type === "error") return notice(message.message);
+  if (message.type !== "event") return;
+  const event = message.event;
+  turns.take(event);
+  memory.take(event);
+  if (event.type === "source_notice") notice(event.what);
+  if (event.type === "answer_interrupted" || event.type === "answer_cancelled") {
+    speaker.cut(event.generation);
+    capture.echo(0);
+  }
+  const state = {
+    speech_started: "listening", speech_ended: "thinking", transcribed: "thinking",
+    sentence_spoken: "speaking", unanswered: "listening", answer_finished: "listening",
+    answer_cancelled: "listening",
+  }[event.type];
+  if (state) showState(state);
+}
+
+function applyMode() {
+  const push = $("mode").value === "push";
+  $("talk").hidden = !push;
+  capture.mute(muted || (push && !held));
+}
+
+function setMuted(value) {
+  muted = value;
+  $("mute").setAttribute("aria-pressed", String(value));
+  $("mute").textContent = value ? "Unmute" : "Mute";
+  applyMode();
+}
+
+function hold(value) {
+  if (held === value || !running) return;
+  held = value;
+  applyMode();
+}
+
+function isTalkKey(key) {
+  const typing = /^(INPUT|TEXTAREA|SELECT|BUTTON)$/.test(key.target.tagName);
+  return key.code === "Space" && !typing && $("mode").value === "push";
+}
+
+async function fillDevices() {
+  for (const [id, kind] of [["camera", "videoinput"], ["microphone", "audioinput"]]) {
+    const chosen = $(id).value;
+    const options = (await devices(kind)).map((device, i) => new Option(device.label || `${id} ${i + 1}`, device.deviceId));
+    $(id).replaceChildren(new Option("default", ""), ...options);
+    $(id).value = options.some((option) => option.value === chosen) ? chosen : "";
+  }
+}
+
+function showConnection({ state, waitMs, resumed, reason }) {
+  const words = {
+    connecting: "connecting …",
+    open: resumed ? "connected again" : "connected",
+    waiting: `connection lost, trying again in ${Math.ceil((waitMs ?? 0) / 1000)} s`,
+    closed: reason ? `closed: ${reason}` : "not connected",
+  };
+  $("connection").textContent = words[state];
+  $("connection").dataset.state = state;
+  if (state === "open" && running) showState("listening");
+}
+
+function showState(state) {
+  $("state").textContent = state;
+  $("state").dataset.state = state;
+}
+
+function notice(text) {
+  $("notice").textContent = text;
+  $("notice").hidden = !text;
+}

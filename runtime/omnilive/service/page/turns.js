@@ -1,0 +1,111 @@
+// The transcript: one item for each utterance, filled in as its events arrive. It sends nothing.
+
+const STAGES = [["hear", "heard"], ["think", "thought"], ["speak", "began to speak"]];
+
+export class Turns {
+  #items = new Map();
+
+  constructor(list) {
+    this.list = list;
+  }
+
+  /** Take one event of the session (docs/protocol.md). */
+  take(event) {
+    const item = event.utterance === undefined ? null : this.#item(event);
+    const act = this[`_${event.type}`];
+    if (act && item) act.call(this, item, event);
+  }
+
+  _speech_ended(item, event) {
+    item.times.ended = event.at_us;
+    item.asked.textContent = "…";
+  }
+
+  _transcribed(item, event) {
+    item.times.ended ??= event.at_us;
+    item.times.heard = event.at_us;
+    item.asked.textContent = event.text || "(nothing understood)";
+    item.root.lang = event.language;
+  }
+
+  _unanswered(item, event) {
+    item.root.classList.add("unanswered");
+    const why = { filler: "asks for nothing", no_words: "no words", too_long: "too long", superseded: "something else was said" };
+    item.note.textContent = `not answered: ${why[event.reason] ?? event.reason}`;
+  }
+
+  _token_decoded(item, event) {
+    item.times.thought ??= event.at_us;
+    item.text += event.text;
+    item.answer.textContent = item.text;
+  }
+
+  _sentence_spoken(item, event) {
+    if (item.times.spoke !== undefined) return;
+    item.times.spoke = event.start_us;
+    this.#latency(item);
+  }
+
+  _answer_interrupted(item) {
+    item.note.textContent = "interrupted";
+  }
+
+  _answer_resumed(item) {
+    item.note.textContent = "goes on";
+  }
+
+  _answer_cancelled(item, event) {
+    const spoken = event.spoken ?? "";
+    const unsaid = document.createElement("span");
+    unsaid.className = "unsaid";
+    unsaid.textContent = event.text.startsWith(spoken) ? event.text.slice(spoken.length) : "";
+    item.answer.replaceChildren(unsaid.textContent ? spoken : event.text, unsaid);
+    item.note.textContent = "stopped";
+  }
+
+  _answer_finished(item, event) {
+    item.answer.textContent = event.text;
+    if (item.note.textContent !== "stopped") item.note.textContent = "";
+  }
+
+  #item(event) {
+    const found = this.#items.get(event.utterance);
+    if (found) return found;
+    if (!["speech_ended", "transcribed"].includes(event.type)) return null;
+    const root = document.createElement("li");
+    const [asked, answer, note] = ["asked", "answer", "note"].map((name) => {
+      const p = document.createElement("p");
+      p.className = name;
+      return p;
+    });
+    const bar = document.createElement("div");
+    bar.className = "latency";
+    bar.hidden = true;
+    root.append(asked, answer, bar, note);
+    this.list.append(root);
+    root.scrollIntoView({ block: "end" });
+    const item = { root, asked, answer, note, bar, text: "", times: {} };
+    this.#items.set(event.utterance, item);
+    return item;
+  }
+
+  /** From the end of speech to the first sound, by stage. */
+  #latency(item) {
+    const { ended, heard, thought, spoke } = item.times;
+    const spans = [heard - ended, thought - heard, spoke - thought].map((us) => Math.max(0, us || 0));
+    const total = spans.reduce((sum, us) => sum + us, 0);
+    if (!total) return;
+    item.bar.replaceChildren(...spans.map((us, i) => {
+      const part = document.createElement("i");
+      part.className = STAGES[i][0];
+      part.style.flexGrow = us;
+      return part;
+    }));
+    item.bar.hidden = false;
+    const words = spans.map((us, i) => `${STAGES[i][1]} ${Math.round(us / 1000)} ms`).join(", ");
+    item.bar.title = words;
+    item.bar.setAttribute("role", "img");
+    item.bar.setAttribute("aria-label", words);
+    item.note.textContent = `${(total / 1e6).toFixed(2)} s: ${words}`;
+  }
+}

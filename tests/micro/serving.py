@@ -1,0 +1,59 @@
+"""A service in a process of its own, as an installation runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service that runs."""
+
+    url: str
+    process: asyncio.subprocess.Process
+
+
+@asynccontextmanager
+async def serving(pack: Path, state: Path, config: str = "") -> AsyncIterator[str]:
+    """The URL of a service that is ready; the rest is as for ``service``."""
+    async with service(pack, state, config) as running:
+        yield running.url
+
+
+@asynccontextmanager
+async def service(
+    pack: Path, state: Path, config: str = "", own: str = ""
+) -> AsyncIterator[Service]:
+    """A service that is ready; it is told to stop in the end, unless it has ended.
+
+    Args:
+        pack: engine pack.
+        state: empty folder for its sessions and configuration.
+        config: TOML besides ``[service]``.
+        own: TOML for ``[service]``.
+    """
+    state.mkdir(parents=True, exist_ok=True)
+    file = state / "omnilive.toml"
+    file.write_text(f'{config}\n[service]\nport = 0\nstate = "{state}"\n{own}\n', encoding="utf-8")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "omnilive.cli.main", "serve"),
+        *("--config", str(file), "--pack", str(pack)),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        line = (await process.stdout.readline()).decode()
+        assert line.startswith("ready at "), line
+        yield Service(line.split()[2], process)
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # it may have ended
+            process.send_signal(signal.SIGTERM)
+        await process.stdout.read()
+        assert await process.wait() == 0

@@ -1,0 +1,104 @@
+"""The outbox: what a client that reads, comes back, or reads slowly gets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omnilive.service.outbox import Outbox, SlowReaderError
+
+
+def numbers(outbox: Outbox) -> list[int]:
+    """Numbers of the texts that wait for the reader."""
+
+    async def read() -> list[int]:
+        outbox.close()
+        found = []
+        while (message := await outbox.next()) is not None:
+            if isinstance(message, str):
+                found.append(json.loads(message)["seq"])
+        return found
+
+    return asyncio.run(read())
+
+
+@given(
+    before=st.integers(0, 30), missed=st.integers(0, 30), kept=st.integers(1, 40), data=st.data()
+)
+def test_a_client_that_comes_back_gets_what_it_missed_once_and_in_order(
+    before: int, missed: int, kept: int, data: st.DataObject
+) -> None:
+    outbox = Outbox(kept, 1 << 20)
+    outbox.connect(0)
+    for _ in range(before):
+        outbox.say("event")
+    has = data.draw(st.integers(0, before))
+    outbox.disconnect()
+    for _ in range(missed):
+        outbox.say("event")
+        outbox.say_bytes(b"stale sound")
+    lost = outbox.connect(has)
+    outbox.say("event")
+    last = before + missed + 1
+    wanted = list(range(has + 1, last + 1))
+    assert numbers(outbox) == wanted[lost:]
+    assert lost == max(0, before + missed - kept - has)
+
+
+def test_sound_waits_in_its_place_among_the_texts() -> None:
+    async def read() -> list[object]:
+        outbox = Outbox(10, 1 << 20)
+        outbox.connect(0)
+        outbox.say("event", event={"id": 1})
+        outbox.say_bytes(b"sound")
+        outbox.say("ended")
+        outbox.close()
+        return [await outbox.next() for _ in range(4)]
+
+    first, sound, last, end = asyncio.run(read())
+    assert json.loads(str(first)) == {"type": "event", "seq": 1, "event": {"id": 1}}
+    assert (sound, json.loads(str(last))["seq"], end) == (b"sound", 2, None)
+
+
+def test_a_reader_that_lets_too_much_wait_is_cut_off_and_may_come_back() -> None:
+    async def act() -> list[int]:
+        outbox = Outbox(3, 2_000)
+        outbox.connect(0)
+        for _ in range(100):
+            outbox.say("event", text="x" * 50)
+            assert outbox.unsent_bytes <= 2_000
+        with pytest.raises(SlowReaderError):
+            await outbox.next()
+        outbox.disconnect()
+        outbox.connect(outbox.last_number - 2)
+        return [json.loads(str(await outbox.next()))["seq"] for _ in range(2)]
+
+    assert asyncio.run(act()) == [99, 100]
+
+
+def test_what_is_kept_never_exceeds_what_may_wait() -> None:
+    outbox = Outbox(10_000, 4_000)
+    for _ in range(500):
+        outbox.say("event", text="x" * 100)
+    assert outbox.connect(0) > 400
+    assert len(numbers(outbox)) >= 1
+
+
+def test_a_waiting_reader_is_woken_by_a_message_and_by_the_end() -> None:
+    async def act() -> tuple[object, object]:
+        outbox = Outbox(10, 1 << 20)
+        outbox.connect(0)
+        reader = asyncio.ensure_future(outbox.next())
+        await asyncio.sleep(0)
+        outbox.say_bytes(b"sound")
+        first = await reader
+        reader = asyncio.ensure_future(outbox.next())
+        await asyncio.sleep(0)
+        outbox.close()
+        return first, await reader
+
+    assert asyncio.run(act()) == (b"sound", None)

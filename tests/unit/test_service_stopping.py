@@ -1,0 +1,65 @@
+"""How a service is told to stop: once to drain, twice to end at once; and what a drain does."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from omnilive.service.config import ClientConfig, ServiceConfig
+from service_fakes import FakeSession, Service
+
+WAITS = """
+import asyncio
+from omnilive.service.service import stop_on_signals
+
+async def wait():
+    stop = asyncio.Event()
+    stop_on_signals(asyncio.get_running_loop(), stop)
+    print("waits", flush=True)
+    await stop.wait()
+    print("drains", flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(wait())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_first_signal_drains_and_the_second_ends_at_once(number: signal.Signals) -> None:
+    with subprocess.Popen([sys.executable, "-c", WAITS], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        for line in (b"waits\n", b"drains\n"):
+            assert process.stdout.readline() == line
+            process.send_signal(number)
+        assert process.wait(60) == -number
+
+
+def test_a_drain_lets_sessions_end_and_stops_those_that_do_not(tmp_path: Path) -> None:
+    async def drain() -> list[list[str]]:
+        service = Service(tmp_path, ServiceConfig(drain_s=0.2), ClientConfig())
+        for address in ("one", "two"):
+            service.sessions.begin(address)
+        stuck = service.made[1]
+        stuck.end = lambda: stuck.calls.append(("end",))  # type: ignore[method-assign]
+        await asyncio.wait_for(service.sessions.drain(), 30)
+        assert len(service.sessions) == 0
+        return [[call[0] for call in session.calls] for session in service.made]
+
+    assert asyncio.run(drain()) == [["start"], ["start", "end", "stop"]]
+
+
+def test_a_session_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    async def drain() -> FakeSession:
+        service = Service(tmp_path, ServiceConfig(drain_s=0.2), ClientConfig())
+        service.sessions.begin("one")
+        (session,) = service.made
+        session.finish = lambda: None  # type: ignore[method-assign]
+        await asyncio.wait_for(service.sessions.drain(), 30)
+        return session
+
+    assert not asyncio.run(drain()).ended.is_set()
