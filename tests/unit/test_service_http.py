@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -79,6 +80,23 @@ def test_openais_client_gets_an_answer_as_it_is_decoded(tmp_path: Path) -> None:
         assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == "stop"
         assert chunks[-1].usage is not None
         assert chunks[-1].usage.completion_tokens == 3
+
+    serve(tmp_path, act)
+
+
+def test_an_answer_that_goes_on_after_an_interruption_is_given_once(tmp_path: Path) -> None:
+    def interrupted(utterance: int, text: str) -> list[events.Event]:
+        whole = answer(utterance, WORDS)
+        again = [dataclasses.replace(event, generation=2) for event in whole[1:]]
+        return [*whole[:2], events.AnswerResumed(utterance, 2, 1, "the", 1), *again]  # type: ignore[list-item]
+
+    async def act(service: Service, http: TestClient) -> None:
+        session = await session_of(service, http)
+        session.answer_to = interrupted
+        done = await client_of(http).chat.completions.create(model="omnilive", messages=QUESTION)
+        assert done.choices[0].message.content == "the red mug"
+        assert done.usage is not None
+        assert done.usage.completion_tokens == 3
 
     serve(tmp_path, act)
 
