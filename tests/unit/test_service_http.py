@@ -189,6 +189,8 @@ def test_memory_tells_clips_and_what_answers_used(tmp_path: Path) -> None:
             -1, 1, ("kf-000000000000000",), 1, 2, 3, 4, 9, "", 1.0, (0,), 0
         )
         session.say(used)
+        session.say(events.AnswerResumed(-1, 2, 1, "the", 1))
+        session.say(events.SceneRefreshed(-1, 2, 3, 0.5, ("kf-000000000000001",), 5, 9))
         keyframes = session.folder / "keyframes"
         keyframes.mkdir(parents=True)
         (keyframes / "kf-000000000000000.jpg").write_bytes(b"picture")
@@ -196,7 +198,11 @@ def test_memory_tells_clips_and_what_answers_used(tmp_path: Path) -> None:
         base = f"/v1/sessions/{session.names.id}"
         memory = await (await http.get(f"{base}/memory")).json()
         assert memory["clips"][0]["keyframes"] == ["kf-000000000000000"]
-        assert memory["answers"][0]["clips"] == [0]
+        assert [answer["clips"] for answer in memory["answers"]] == [[0], [0]]
+        assert [answer["keyframes"] for answer in memory["answers"]] == [
+            ["kf-000000000000000"],
+            ["kf-000000000000000", "kf-000000000000001"],
+        ]
         picture = await http.get(f"{base}/keyframes/kf-000000000000000")
         assert await picture.read() == b"picture"
         for name in ("..%2Fsecret", "%2e%2e%2fsecret", "kf-000000000000001", "."):
