@@ -65,18 +65,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as e:
         return int(e.code or 0)
     try:
-        recipe = None if args.recipe is None else checked_recipe(str(args.recipe))
+        recipe = None if args.recipe is None else checked_recipe(str(args.recipe), args.device)
         if recipe is None:
             args.backend = args.backend or BACKENDS[0]
             args.precision = args.precision or INT4
             args.quantizer = args.quantizer or RTN
+        backend = args.backend if recipe is None else recipe.backend
+        _check_device(args.device, backend)
         request = BuildRequest(
             checkpoint=args.checkpoint,
             out=args.out.resolve(),
             precision=_precision(args) if recipe is None else precision_of(recipe),
-            backend=args.backend if recipe is None else recipe.backend,
+            backend=backend,
             recipe=recipe,
-            measure=_measured(args, recipe),
+            measure=_measured(args, recipe, backend),
             quality=args.quality,
             verify=args.verify,
             allow_inaccurate=args.allow_inaccurate,
@@ -84,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             calibration=args.calibration,
             arguments=recorded_arguments(vars(args)),
             device=args.device,
-            tensorrt=options_from(args, wanted=args.backend == TENSORRT),
+            tensorrt=options_from(args, wanted=backend == TENSORRT),
         )
         with build_view(sys.stderr) as view:
             manifest = build_pack(request, view)
@@ -101,15 +103,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def checked_recipe(name: str) -> Recipe:
+def checked_recipe(name: str, device: str) -> Recipe:
     """The recipe of a name or file, held against the backends of this machine.
+
+    Args:
+        name: of the recipe.
+        device: that onnxruntime is to run the pack on.
 
     Raises:
         ConfigError: it cannot be read, or its backend cannot do what it asks.
     """
     versions = backend_versions()
-    recipe = resolved(load_recipe(name), versions)
-    check_recipe(recipe, versions)
+    recipe = resolved(load_recipe(name), versions, device)
+    check_recipe(recipe, versions, device)
     return recipe
 
 
@@ -124,12 +130,20 @@ def has_wide_sums() -> bool:
     return machine["machine"] not in X86 or any(f in machine["cpu_features"] for f in WIDE_SUMS)
 
 
-def _measured(args: argparse.Namespace, recipe: Recipe | None) -> bool:
+def _check_device(device: str, backend: str) -> None:
+    if device != CPU and backend == TENSORRT:
+        raise ConfigError(
+            f"does nothing with the {TENSORRT} backend, which is always on the GPU",
+            where=f"--device {device}",
+            mend=f"Leave it out, or build for {BACKENDS[0]}.",
+        )
+
+
+def _measured(args: argparse.Namespace, recipe: Recipe | None, backend: str) -> bool:
     """Whether the build ends with an accuracy record: by default where a recipe sets tolerances.
 
     The recorded inputs are run by onnxruntime, so graphs of another backend have none.
     """
-    backend = args.backend if recipe is None else recipe.backend
     if args.accuracy and backend != BACKENDS[0]:
         raise ConfigError(
             f"there is no accuracy record of the {backend} backend",
@@ -151,8 +165,6 @@ def _precision(args: argparse.Namespace) -> PackPrecision:
 
 def _check_flags(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Refuse flags beside a recipe that says the same, and flags that do nothing."""
-    if args.device != CPU and args.backend == TENSORRT:
-        parser.error("--device goes with --backend ort; TensorRT is always on the GPU")
     if args.recipe is not None:
         for name in RECIPE_SAYS:
             if getattr(args, name):

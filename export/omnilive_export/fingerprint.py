@@ -17,6 +17,7 @@ from typing import Any
 import omnilive._native
 import omnilive.engine.manifest
 import omnilive_export
+from omnilive.engine.accuracy import OWN_SOURCE
 from omnilive.engine.cache_key import (
     KEY,
     POLICIES,
@@ -181,7 +182,9 @@ def is_current(
         return False
     key = recorded_key(manifest.fingerprint)
     records = [engine.accuracy for engine in manifest.engines.values()]
-    if key is None or (verify and None in records):
+    if key is None:
+        return False
+    if verify and any(r is None or r.get("reference") == OWN_SOURCE for r in records):
         return False
     if quality and not (out / QUALITY_NAME).is_file():
         return False

@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from omnilive.engine.config import CPU
 from omnilive.errors import ConfigError
 from omnilive_export.graphs.tensorrt_int4 import BLOCK_SIZES as TENSORRT_BLOCKS
 from omnilive_export.precision import (
@@ -78,6 +79,7 @@ TABLE: Mapping[str, Backend] = {
             INT8_DYNAMIC: "one scale serves all rows of a run, so a token's result would depend on"
             " the block it came in, and a kept prefix could not be continued exactly",
             f"{INT8} kv": "GroupQueryAttention has a quantized arena on CPUs",
+            f"{INT8} kv on a device": "the CUDA backend runs GroupQueryAttention in float16 alone",
             f"{INT8} methods": "8 bits are fine enough for rounding to the nearest code",
         },
     ),
@@ -106,30 +108,33 @@ GroupQueryAttention in ONNX Runtime's CPU provider; "Working with Quantized Type
 documentation and QuantDequantLinearHelper of onnx-tensorrt."""
 
 
-def resolved(recipe: Recipe, versions: Mapping[str, str]) -> Recipe:
-    """The recipe with ``auto`` replaced by what its backend can do, given installed versions."""
+def resolved(recipe: Recipe, versions: Mapping[str, str], device: str = CPU) -> Recipe:
+    """The recipe with ``auto`` replaced by what its backend can do, as ``check_recipe`` says."""
     if recipe.kv != KV_AUTO:
         return recipe
     row = TABLE.get(recipe.backend)
-    able = row is not None and not list(_kv_refusals(row, INT8, versions))
+    able = row is not None and not list(_kv_refusals(row, INT8, versions, device))
     return dataclasses.replace(recipe, kv=INT8 if able else KV_FLOAT)
 
 
-def check_recipe(recipe: Recipe, versions: Mapping[str, str]) -> None:
+def check_recipe(recipe: Recipe, versions: Mapping[str, str], device: str = CPU) -> None:
     """Refuse what the recipe's backend cannot do.
 
     Args:
         recipe: validated against itself.
         versions: installed version of each backend's package.
+        device: that onnxruntime is to run the pack on.
 
     Raises:
         ConfigError: the first invalid pair, with the reason.
     """
-    for key, reason, mend in refusals(recipe, versions):
+    for key, reason, mend in refusals(recipe, versions, device):
         raise ConfigError(reason, where=f"recipe {recipe.name}: {key}", mend=mend)
 
 
-def refusals(recipe: Recipe, versions: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+def refusals(
+    recipe: Recipe, versions: Mapping[str, str], device: str = CPU
+) -> Iterator[tuple[str, str, str]]:
     """(key, reason, how to mend it) of every pair that the backend cannot do."""
     row = TABLE.get(recipe.backend)
     if row is None:
@@ -142,7 +147,7 @@ def refusals(recipe: Recipe, versions: Mapping[str, str]) -> Iterator[tuple[str,
         yield from format_refusals(row, group, fmt, f"keep.{pattern!r}")
     if recipe.backend == TENSORRT:
         yield from _mixed_floats(row, recipe)
-    yield from _kv_refusals(row, recipe.kv, versions)
+    yield from _kv_refusals(row, recipe.kv, versions, device)
 
 
 def _mixed_floats(row: Backend, recipe: Recipe) -> Iterator[tuple[str, str, str]]:
@@ -181,11 +186,14 @@ def format_refusals(
 
 
 def _kv_refusals(
-    row: Backend, kv: str, versions: Mapping[str, str]
+    row: Backend, kv: str, versions: Mapping[str, str], device: str
 ) -> Iterator[tuple[str, str, str]]:
     mend = f'Use kv = "{KV_FLOAT}".'
     if kv not in row.kv:
         yield "kv", row.refused[f"{kv} kv"], mend
+        return
+    if device != CPU and f"{kv} kv on a device" in row.refused:
+        yield "kv", row.refused[f"{kv} kv on a device"], mend
         return
     least, installed = row.kv[kv], versions.get(row.package, "")
     if least and _numbers(installed) < _numbers(least):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -15,7 +16,9 @@ from runs import Stream
 from omnilive import events
 from omnilive.config import load_config
 from omnilive.engine.pack import open_pack
+from omnilive.errors import SourceError
 from omnilive.events import Event
+from omnilive.service.live_session import LiveSession, SessionNames
 from omnilive.session.playout import Played
 from omnilive.session.session import RunOptions, Session
 from omnilive.sources.live import LiveSource
@@ -150,3 +153,30 @@ def test_a_stopped_session_ends_with_its_answer_cancelled(client: Client, stream
     assert client.of(events.AnswerCancelled)
     assert isinstance(client.of(Event)[-1], events.SessionEnded)
     assert not client.session.interrupt()
+
+
+def test_a_session_whose_source_failed_takes_no_questions(micro_pack: Path, tmp_path: Path) -> None:
+    class Failing(LiveSource):
+        def items(self, now_us: Callable[[], int]) -> Iterator[Any]:
+            raise SourceError("is gone", where="camera", mend="")
+            yield
+
+    config = load_config("edge")
+    with closing(open_pack(micro_pack)) as pack:
+        session = Session(pack, config, RunOptions(realtime=True), tmp_path / "live")
+        with closing(session), pytest.raises(SourceError):
+            session.run(Failing(config.source, name="camera"))
+        assert not session.ask("And now?")
+
+
+def test_a_session_that_is_stopped_before_it_listens_ends(micro_pack: Path, tmp_path: Path) -> None:
+    async def stop_at_once() -> None:
+        with closing(open_pack(micro_pack)) as pack:
+            loop, names = asyncio.get_running_loop(), SessionNames("0", "token", "here")
+            session = LiveSession(names, pack, load_config("edge"), "edge", tmp_path, loop)
+            session.stop()
+            session.start()
+            await asyncio.wait_for(session.ended.wait(), WAIT_S)
+            assert session.error is None
+
+    asyncio.run(stop_at_once())

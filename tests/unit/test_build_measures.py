@@ -33,6 +33,16 @@ def test_a_pack_of_tensorrt_graphs_says_why_it_has_no_record(tmp_path: Path) -> 
     assert told["measured"] is False and "ort" in told["reason"]
 
 
+@pytest.mark.parametrize("chosen", [("--backend", "tensorrt"), ("--recipe", "jetson-tensorrt")])
+def test_a_device_of_onnxruntime_is_refused_where_tensorrt_is_built_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], chosen: tuple[str, str]
+) -> None:
+    flags = (*chosen, "--onnx-only", "--device", "cuda")
+    assert build(tmp_path / "out", *flags) == ConfigError.exit_code
+    assert "--device" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_noise_has_no_quality_to_measure_and_is_not_published(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from export_checkpoints import checkpoint_with, micro_checkpoint
+from omnilive.engine.accuracy import OWN_SOURCE
 from omnilive.engine.manifest import MANIFEST_NAME
 from omnilive.engine.manifest_file import read_manifest
 from omnilive.engine.pack import open_pack
@@ -158,6 +159,21 @@ def test_a_pack_of_another_exporter_is_not_current(
 
 def test_an_unverified_pack_is_not_current_for_a_build_that_verifies(pack: Path) -> None:
     assert not current(pack, verify=True)
+
+
+def test_a_pack_measured_without_the_reference_is_not_current_for_a_build_that_verifies(
+    pack: Path,
+) -> None:
+    def measured(reference: str) -> Path:
+        def record(raw: dict[str, Any]) -> None:
+            for engine in raw["engines"].values():
+                engine["accuracy"] = {"passed": True, "reference": reference}
+
+        return edited(pack, record)
+
+    assert not current(measured(OWN_SOURCE), verify=True)
+    assert current(measured(OWN_SOURCE))
+    assert current(measured("another implementation"), verify=True)
 
 
 def test_a_pack_without_what_a_build_is_to_measure_is_not_current_for_it(pack: Path) -> None:

@@ -305,12 +305,6 @@ def test_another_device_is_named(device: str) -> None:
         EngineConfig(device=device).validate()
 
 
-def test_tensorrt_has_no_other_device(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    line = ["--checkpoint", str(tmp_path), "--out", str(tmp_path / "p"), "--device", "cuda"]
-    assert main([*line, "--backend", "tensorrt"]) == 2
-    assert "--device goes with --backend ort" in capsys.readouterr().err
-
-
 FAULTS: dict[str, tuple[str, str, str, str]] = {
     "a session without our stream": (
         "ort_cuda",

@@ -120,6 +120,14 @@ def test_auto_is_an_int8_arena_where_the_backend_has_one() -> None:
     assert resolved(dataclasses.replace(recipe, backend="tensorrt"), VERSIONS).kv == "float"
 
 
+def test_a_pack_for_cuda_has_no_int8_arena() -> None:
+    versions = {"onnxruntime": "1.31.1"}
+    recipe = parse_recipe('kv = "auto"' + MINIMAL, "m", where="m")
+    assert resolved(recipe, versions, "cuda").kv == "float"
+    (refused,) = refusals(dataclasses.replace(recipe, kv=INT8), versions, "cuda")
+    assert refused[0] == "kv" and "float16" in refused[1]
+
+
 _FORMATS = st.builds(
     LinearFormat,
     kind=st.sampled_from(KINDS),

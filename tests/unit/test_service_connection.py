@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from aiohttp import WSMsgType, WSServerHandshakeError
 from aiohttp.test_utils import TestClient
+from aiohttp.web import WebSocketResponse
 from PIL import Image
 
 from omnilive.service.config import ClientConfig, ServiceConfig
@@ -125,6 +126,26 @@ def test_a_session_nobody_comes_back_to_ends_after_the_grace_period(tmp_path: Pa
         await service.made[0].ended.wait()
         assert ("stop",) in service.made[0].calls
 
+    serve(tmp_path, act, service=ServiceConfig(grace_s=0.05))
+
+
+def test_a_client_that_leaves_amid_the_greeting_leaves_no_session_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say = WebSocketResponse.send_str
+
+    async def gone(socket: WebSocketResponse, text: str, *options: Any) -> None:
+        if "welcome" in text:
+            raise ConnectionResetError("the client has gone")
+        await say(socket, text, *options)
+
+    async def act(service: Service, http: TestClient) -> None:
+        await connect(http)
+        while not service.made:
+            await asyncio.sleep(0)
+        await service.made[0].ended.wait()
+
+    monkeypatch.setattr(WebSocketResponse, "send_str", gone)
     serve(tmp_path, act, service=ServiceConfig(grace_s=0.05))
 
 

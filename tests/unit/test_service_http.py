@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -79,6 +80,23 @@ def test_openais_client_gets_an_answer_as_it_is_decoded(tmp_path: Path) -> None:
         assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == "stop"
         assert chunks[-1].usage is not None
         assert chunks[-1].usage.completion_tokens == 3
+
+    serve(tmp_path, act)
+
+
+def test_an_answer_that_goes_on_after_an_interruption_is_given_once(tmp_path: Path) -> None:
+    def interrupted(utterance: int, text: str) -> list[events.Event]:
+        whole = answer(utterance, WORDS)
+        again = [dataclasses.replace(event, generation=2) for event in whole[1:]]
+        return [*whole[:2], events.AnswerResumed(utterance, 2, 1, "the", 1), *again]  # type: ignore[list-item]
+
+    async def act(service: Service, http: TestClient) -> None:
+        session = await session_of(service, http)
+        session.answer_to = interrupted
+        done = await client_of(http).chat.completions.create(model="omnilive", messages=QUESTION)
+        assert done.choices[0].message.content == "the red mug"
+        assert done.usage is not None
+        assert done.usage.completion_tokens == 3
 
     serve(tmp_path, act)
 
@@ -171,6 +189,8 @@ def test_memory_tells_clips_and_what_answers_used(tmp_path: Path) -> None:
             -1, 1, ("kf-000000000000000",), 1, 2, 3, 4, 9, "", 1.0, (0,), 0
         )
         session.say(used)
+        session.say(events.AnswerResumed(-1, 2, 1, "the", 1))
+        session.say(events.SceneRefreshed(-1, 2, 3, 0.5, ("kf-000000000000001",), 5, 9))
         keyframes = session.folder / "keyframes"
         keyframes.mkdir(parents=True)
         (keyframes / "kf-000000000000000.jpg").write_bytes(b"picture")
@@ -178,7 +198,11 @@ def test_memory_tells_clips_and_what_answers_used(tmp_path: Path) -> None:
         base = f"/v1/sessions/{session.names.id}"
         memory = await (await http.get(f"{base}/memory")).json()
         assert memory["clips"][0]["keyframes"] == ["kf-000000000000000"]
-        assert memory["answers"][0]["clips"] == [0]
+        assert [answer["clips"] for answer in memory["answers"]] == [[0], [0]]
+        assert [answer["keyframes"] for answer in memory["answers"]] == [
+            ["kf-000000000000000"],
+            ["kf-000000000000000", "kf-000000000000001"],
+        ]
         picture = await http.get(f"{base}/keyframes/kf-000000000000000")
         assert await picture.read() == b"picture"
         for name in ("..%2Fsecret", "%2e%2e%2fsecret", "kf-000000000000001", "."):

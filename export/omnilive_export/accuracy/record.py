@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from omnilive.engine.accuracy import OWN_SOURCE
 from omnilive.engine.config import EngineConfig
 from omnilive.engine.manifest import ACCURACY, EngineInfo, Manifest, PartialManifest
 from omnilive.engine.manifest_file import read_partial_manifest
@@ -37,7 +38,6 @@ from omnilive_export.reading.checkpoint import find_folders
 from omnilive_export.recipe import LEAST, MEASURES, ContextLimits, Recipe
 from omnilive_export.verify.measure import cosine, relative_error, tolerance
 
-REFERENCE = "the float32 graph of the same source in onnxruntime"
 LOGITS = "logits"
 
 SMALL_FROM_VALUES = 1_000_000_000
@@ -138,7 +138,7 @@ def _judged(
         measured["kl"] = kl_divergence(expected, actual)
         measured["top1"] = top1_agreement(expected, actual)
     return {
-        "reference": REFERENCE,
+        "reference": OWN_SOURCE,
         "inputs": [f"{len(cases)} recorded runs"],
         **measured,
         "tolerance": dict(limits),

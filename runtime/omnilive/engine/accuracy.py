@@ -7,6 +7,9 @@ from typing import Any
 
 from omnilive.engine.manifest import EngineInfo
 
+OWN_SOURCE = "the float32 graph of the same source in onnxruntime"
+"""What a record's ``reference`` says where no other implementation judged the engine."""
+
 
 def missed(record: Mapping[str, Any]) -> str:
     """The measures of an accuracy record that have a tolerance, with it."""

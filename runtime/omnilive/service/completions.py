@@ -121,8 +121,10 @@ async def answer_pieces(session: LiveSession, question: str) -> AsyncIterator[Pi
             if getattr(event, "utterance", None) != utterance:
                 continue
             if isinstance(event, events.TokenDecoded):
-                tokens += 1
-                yield Piece(event.text)
+                # An answer that goes on after an interruption decodes anew what was not heard.
+                if event.index == tokens:
+                    tokens += 1
+                    yield Piece(event.text)
             elif isinstance(event, events.AnswerFinished):
                 yield Piece("", "length" if event.reason == "length" else "stop", tokens)
                 return

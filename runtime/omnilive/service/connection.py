@@ -98,6 +98,7 @@ class Connection:
         self._now_s = loop.time
         self._rate = RateLimit(config.messages_per_s, config.message_burst, loop.time())
         self._questions = RateLimit(config.questions_per_s, config.question_burst, loop.time())
+        self._session: LiveSession | None = None
         self._closing: asyncio.Task[None] | None = None
         self._errors = 0
         self._newest: dict[type[MediaMessage], int] = {}
@@ -106,23 +107,29 @@ class Connection:
         """Serve it."""
         try:
             session = await asyncio.wait_for(self._greet(), self._config.hello_s)
+            if session is not None:
+                await self._serve(session)
         except asyncio.TimeoutError:
             await self._close(WSCloseCode.POLICY_VIOLATION, "no hello")
-            return
         except ConnectionError:
             return
-        if session is None:
-            return
+        finally:
+            self._leave()
+
+    async def _serve(self, session: LiveSession) -> None:
         try:
             await self._talk(session)
         except Exception:  # a fault of the service: its trace is for the journal, not the client
             log.exception("a connection of session %s failed", session.names.id)
             await self._close(WSCloseCode.INTERNAL_ERROR, "a fault of the service")
-        finally:
-            if session.connection is self:
-                session.connection = None
-                session.outbox.disconnect()
-                self._sessions.leave(session)
+
+    def _leave(self) -> None:
+        """Let go of the session, if it was reached: also when its client left amid the greeting."""
+        session = self._session
+        if session is not None and session.connection is self:
+            session.connection = None
+            session.outbox.disconnect()
+            self._sessions.leave(session)
 
     async def take_over(self) -> None:
         """Another connection has taken up the session: this one ends, and is not waited for."""
@@ -158,7 +165,7 @@ class Connection:
                 return None
         if session.connection is not None:
             await session.connection.take_over()
-        session.connection = self
+        self._session, session.connection = session, self
         missed = session.outbox.connect(hello.after if resumed else 0)
         await self._say(
             "welcome",

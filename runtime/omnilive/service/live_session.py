@@ -185,7 +185,8 @@ class LiveSession:
     def stop(self) -> None:
         """End now; the answer in progress is cancelled."""
         self._stop_pulling()
-        self._session.stop()
+        if not self._session.stop():  # it does not listen yet, or its loop is behind
+            self._source.end(discard=True)
 
     @property
     def now_us(self) -> int:

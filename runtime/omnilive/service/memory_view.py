@@ -46,14 +46,16 @@ class MemoryView:
             clip = self._clips.setdefault(event.clip, _Clip(event.start_us, event.end_us))
             clip.start_us, clip.end_us, clip.closed = event.start_us, event.end_us, True
         elif isinstance(event, events.EvidenceChosen):
-            self._answers[event.utterance, event.generation] = {
-                "utterance": event.utterance,
-                "generation": event.generation,
-                "clips": list(event.clips),
-                "keyframes": list(event.frames),
-            }
-            if len(self._answers) > MOST_ANSWERS:
-                self._answers.popitem(last=False)
+            self._use(event.utterance, event.generation, list(event.clips), list(event.frames))
+        elif isinstance(event, events.AnswerResumed):
+            before = self._answers.get((event.utterance, event.from_generation))
+            if before is not None:
+                used = before["clips"], before["keyframes"]
+                self._use(event.utterance, event.generation, *used)
+        elif isinstance(event, events.SceneRefreshed):
+            answer = self._answers.get((event.utterance, event.generation))
+            if answer is not None:
+                answer["keyframes"] = list(dict.fromkeys([*answer["keyframes"], *event.frames]))
 
     def knows(self, keyframe: str) -> bool:
         """Whether this is the id of a keyframe of the session."""
@@ -74,3 +76,13 @@ class MemoryView:
             ],
             "answers": list(self._answers.values()),
         }
+
+    def _use(self, utterance: int, generation: int, clips: list[int], keyframes: list[str]) -> None:
+        self._answers[utterance, generation] = {
+            "utterance": utterance,
+            "generation": generation,
+            "clips": clips,
+            "keyframes": keyframes,
+        }
+        if len(self._answers) > MOST_ANSWERS:
+            self._answers.popitem(last=False)

@@ -20,6 +20,7 @@ from omnilive.config import RuntimeConfig
 from omnilive.engine.pack import EnginePack, open_pack
 from omnilive.errors import ConfigError, FitError, OmniLiveError, SetupError
 from omnilive.plan.verdict import how_to_mend, judge, shortage
+from omnilive.realtime import with_measured_threads
 from omnilive.service.access import is_loopback, read_token
 from omnilive.service.admission import sessions_that_fit
 from omnilive.service.app import Served, make_app
@@ -54,6 +55,7 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
     service = config.service
     token = read_token(service)
     tls = _tls(config)
+    config = await asyncio.to_thread(with_measured_threads, config)
     loop = asyncio.get_running_loop()
     pack, capacity = await asyncio.to_thread(_open, config)
     warm = asyncio.Event()

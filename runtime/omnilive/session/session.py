@@ -234,6 +234,7 @@ class Session:
             Feeder(
                 self._lanes, items, self._period_us, self._take, finish, room, paced=not live
             ).next()
+            closers.add(self._door.close)  # a run that fails takes nothing on any more
             if self._options.realtime:
                 self._door.open()
             self._lanes.run()
