@@ -32,6 +32,9 @@ from omnilive_micropack.story import make_world
 ANSWER_S = 60.0
 """An answer that has not ended by then is lost, seconds."""
 
+PAUSE_S = 1.0
+"""Between an answer and the next question, seconds."""
+
 BLOCK_SAMPLES = 1_600
 SIZE = (320, 240)
 WORLD_S = 120.0
@@ -116,6 +119,7 @@ class Person:
                 while not until() and (questions is None or asked < questions):
                     await self._ask(socket)
                     asked += 1
+                    await asyncio.sleep(PAUSE_S)
             finally:
                 for task in tasks:
                     task.cancel()
@@ -123,6 +127,7 @@ class Person:
                 connection = socket._conn
                 if connection is not None and connection.transport is not None:
                     connection.transport.abort()
+                    connection.close()
 
     async def _ask(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         while not self._events.empty():

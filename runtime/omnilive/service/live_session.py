@@ -188,6 +188,11 @@ class LiveSession:
         self._session.stop()
 
     @property
+    def remembered_bytes(self) -> int:
+        """What its clips take; the memory plan holds room for as many as it may keep."""
+        return self._session.remembered_bytes
+
+    @property
     def now_us(self) -> int:
         """Stream time, microseconds."""
         return self._session.now_us()
@@ -262,5 +267,7 @@ def describe(session: LiveSession) -> dict[str, Any]:
         "stream_us": session.now_us,
         "events": session.events,
         "unsent_bytes": session.outbox.unsent_bytes,
+        "kept_bytes": session.outbox.kept_bytes,
+        "remembered_bytes": session.remembered_bytes,
         "ended": session.ended.is_set(),
     }
