@@ -28,6 +28,8 @@ from omnilive.service.protocol import AskMessage, Hello, PingMessage, encode_tex
 LONGEST_S = 5.0
 """An attack that the service sits out is given up then, seconds."""
 PAUSE_S = 0.05
+NICE = 10
+"""Priority of the attackers: their own work is not to slow the service down."""
 
 
 class Attacker:
@@ -126,9 +128,9 @@ class Attacker:
 
 @functools.cache
 def bomb() -> bytes:
-    """A JPEG of a few hundred kilobytes that holds 144 million pixels."""
+    """A JPEG of a hundred kilobytes or so that holds 36 million pixels."""
     file = io.BytesIO()
-    Image.new("L", (12_000, 12_000)).save(file, "JPEG", quality=1)
+    Image.new("L", (6_000, 6_000)).save(file, "JPEG", quality=1)
     return file.getvalue()
 
 
@@ -161,8 +163,8 @@ async def attacking(url: str, seconds: float) -> AsyncIterator[Awaitable[int]]:
 def main() -> None:
     """Attack ``URL`` for ``SECONDS``."""
     url, seconds = sys.argv[1], float(sys.argv[2])
-    os.nice(19)
     bomb()
+    os.nice(NICE)
     print("ready", flush=True)
     sys.stdin.readline()
     end_s = time.monotonic() + seconds

@@ -2,7 +2,7 @@
 
 ``python benchmarks/hostile.py --pack engines/micro``. Quiet and attacked windows take turns, so
 that what else the machine does falls on both alike. The attackers are a process of their own, of
-the lowest priority: what they cost themselves is not the service's doing.
+low priority: what they cost themselves is not the service's doing.
 """
 
 from __future__ import annotations
