@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from PIL import Image
 
+from live_service import hang_up
 from omnilive.service.app import SUBPROTOCOL
 from omnilive.service.media_frames import PictureMessage, encode_media
 from omnilive.service.protocol import AskMessage, Hello, PingMessage, encode_text
@@ -122,8 +123,7 @@ class Attacker:
             try:
                 yield socket
             finally:
-                with contextlib.suppress(ConnectionError):  # the service may have done so
-                    _hang_up(socket)
+                hang_up(socket)
 
 
 @functools.cache
@@ -169,13 +169,6 @@ def main() -> None:
     sys.stdin.readline()
     end_s = time.monotonic() + seconds
     print(asyncio.run(Attacker(url).attack(lambda: time.monotonic() >= end_s)), flush=True)
-
-
-def _hang_up(socket: aiohttp.ClientWebSocketResponse) -> None:
-    """Break the connection without a word."""
-    _transport(socket).abort()
-    assert socket._conn is not None
-    socket._conn.close()
 
 
 def _transport(socket: aiohttp.ClientWebSocketResponse) -> asyncio.Transport:

@@ -124,10 +124,7 @@ class Person:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
-                connection = socket._conn
-                if connection is not None and connection.transport is not None:
-                    connection.transport.abort()
-                    connection.close()
+                hang_up(socket)
 
     async def _ask(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         while not self._events.empty():
@@ -172,6 +169,15 @@ class Person:
                 self._seq = max(self._seq, said.get("seq", 0))
                 if said["type"] == "event":
                     self._events.put_nowait(said["event"])
+
+
+def hang_up(socket: aiohttp.ClientWebSocketResponse) -> None:
+    """Break a connection without a word, as a device does that leaves the network."""
+    connection = socket._conn
+    if connection is not None:
+        if connection.transport is not None:
+            connection.transport.abort()
+        connection.close()
 
 
 def _jpeg(rgb: np.ndarray) -> bytes:
