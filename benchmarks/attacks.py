@@ -1,124 +1,182 @@
-"""What hostile clients do to a service: one coroutine for each kind. They measure nothing."""
+"""What hostile clients do to a service, from a process of their own. It measures nothing.
+
+``attacks.py URL SECONDS`` says that it is ready, begins at a line, and says how many there were.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import io
+import os
 import random
-import socket as sockets
+import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import cast
 from urllib.parse import urlsplit
 
 import aiohttp
 from PIL import Image
 
+from live_service import hang_up
 from omnilive.service.app import SUBPROTOCOL
 from omnilive.service.media_frames import PictureMessage, encode_media
-from omnilive.service.protocol import AskMessage, Hello, encode_text
+from omnilive.service.protocol import AskMessage, Hello, PingMessage, encode_text
 
-Attack = Callable[[str], Awaitable[None]]
-
-
-async def guess_tokens(url: str) -> None:
-    """Greet with resume tokens that are none."""
-    async with aiohttp.ClientSession() as http:
-        socket = await http.ws_connect(f"{url}v1/live?resume", protocols=(SUBPROTOCOL,))
-        await socket.send_str(encode_text(Hello(1, random.randbytes(24).hex())))
-        await socket.receive()
-        await socket.close()
+LONGEST_S = 5.0
+"""An attack that the service sits out is given up then, seconds."""
+PAUSE_S = 0.05
+NICE = 10
+"""Priority of the attackers: their own work is not to slow the service down."""
 
 
-async def send_garbage(url: str) -> None:
-    """Send what is no message, until cut off."""
-    async with _greeted(url) as socket:
-        for _ in range(200):
-            await socket.send_bytes(random.randbytes(random.randrange(1, 4_000)))
-            await socket.send_str('{"type": "' + "[" * 2_000)
+class Attacker:
+    """A hostile client with a session of its own, which it takes up again for each attack."""
 
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._token = ""
 
-async def flood(url: str) -> None:
-    """Send valid messages as fast as they are taken."""
-    async with _greeted(url) as socket:
-        for _ in range(5_000):
-            await socket.send_str('{"type": "ping", "id": 1}')
+    async def attack(self, until: Callable[[], bool]) -> int:
+        """Every attack in turn, over and over, until told to stop; returns how many."""
+        attacks: tuple[Callable[[], Awaitable[None]], ...] = (
+            self.guess_tokens,
+            self.send_garbage,
+            self.flood,
+            self.ask_without_end,
+            self.send_bombs,
+            self.read_nothing,
+            self.say_nothing,
+        )
+        count = 0
+        while not until():
+            with contextlib.suppress(aiohttp.ClientError, ConnectionError, asyncio.TimeoutError):
+                await asyncio.wait_for(attacks[count % len(attacks)](), LONGEST_S)
+            count += 1
+            await asyncio.sleep(PAUSE_S)
+        return count
 
+    async def guess_tokens(self) -> None:
+        """Greet with resume tokens that are none, by which no session is begun."""
+        async with aiohttp.ClientSession() as http:
+            for _ in range(20):
+                address = f"{self._url}v1/sessions/{random.randbytes(8).hex()}/memory"
+                async with http.get(address) as answer:
+                    await answer.read()
 
-async def ask_without_end(url: str) -> None:
-    """Ask long questions as fast as they are taken."""
-    async with _greeted(url) as socket:
-        for _ in range(200):
-            await socket.send_str(encode_text(AskMessage("what " * 300)))
+    async def send_garbage(self) -> None:
+        """Send what is no message, until cut off."""
+        async with self._greeted() as socket:
+            for _ in range(200):
+                await socket.send_bytes(random.randbytes(random.randrange(1, 4_000)))
+                await socket.send_str('{"type": "' + "[" * 2_000)
 
+    async def flood(self) -> None:
+        """Send valid messages as fast as they are taken."""
+        async with self._greeted() as socket:
+            for _ in range(5_000):
+                await socket.send_str(encode_text(PingMessage(1)))
 
-async def send_bombs(url: str) -> None:
-    """Send pictures that are far larger than their files, and messages that are too long."""
-    file = io.BytesIO()
-    Image.new("L", (12_000, 12_000)).save(file, "JPEG", quality=1)
-    async with _greeted(url) as socket:
+    async def ask_without_end(self) -> None:
+        """Ask questions as fast as they are taken: too long ones, and some that are answered."""
+        async with self._greeted() as socket:
+            for index in range(200):
+                words = 1 if index == 0 else 500
+                await socket.send_str(encode_text(AskMessage("what " * words)))
+
+    async def send_bombs(self) -> None:
+        """Send pictures far larger than their files, then a message beyond any limit."""
+        async with self._greeted() as socket:
+            for index in range(20):
+                await socket.send_bytes(encode_media(PictureMessage(index, index, bomb())))
+            await socket.send_bytes(bytes(8 << 20))
+
+    async def read_nothing(self) -> None:
+        """Never read what is said."""
+        async with self._greeted() as socket:
+            _transport(socket).pause_reading()
+            for index in range(100):
+                await socket.send_str(encode_text(PingMessage(index)))
+            await asyncio.sleep(1)
+
+    async def say_nothing(self) -> None:
+        """Open connections, send half a request or nothing at all, and break off."""
+        address = urlsplit(self._url)
         for index in range(20):
-            await socket.send_bytes(encode_media(PictureMessage(index, index, file.getvalue())))
-        await socket.send_bytes(bytes(8 << 20))
-
-
-async def read_nothing(url: str) -> None:
-    """Ask, and never read what is answered."""
-    async with _greeted(url) as socket:
-        connection = socket._conn
-        assert connection is not None and connection.transport is not None
-        connection.transport.pause_reading()
-        for _ in range(10):
-            await socket.send_str(encode_text(AskMessage("what do you see now")))
-        await asyncio.sleep(2)
-
-
-async def say_nothing(url: str) -> None:
-    """Open connections, send half a request or nothing at all."""
-    address = urlsplit(url)
-    opened = []
-    for index in range(20):
-        with contextlib.suppress(OSError):
             _, writer = await asyncio.open_connection(address.hostname, address.port)
-            opened.append(writer)
             if index % 2:
                 writer.write(b"GET /v1/live HTTP/1.1\r\nHost: a\r\n")
-    await asyncio.sleep(1)
-    for writer in opened:
-        raw = writer.get_extra_info("socket")
-        raw.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        writer.close()
+                await writer.drain()
+            writer.transport.abort()
+
+    @asynccontextmanager
+    async def _greeted(self) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        async with aiohttp.ClientSession() as http:
+            address = f"{self._url}v1/live?resume"
+            socket = await http.ws_connect(address, protocols=(SUBPROTOCOL,))
+            await socket.send_str(encode_text(Hello(1, self._token)))
+            welcome = await socket.receive_json()
+            self._token = welcome.get("resume", self._token)
+            try:
+                yield socket
+            finally:
+                hang_up(socket)
 
 
-ATTACKS: tuple[Attack, ...] = (
-    guess_tokens,
-    send_garbage,
-    flood,
-    ask_without_end,
-    send_bombs,
-    read_nothing,
-    say_nothing,
-)
+@functools.cache
+def bomb() -> bytes:
+    """A JPEG of a hundred kilobytes or so that holds 36 million pixels."""
+    file = io.BytesIO()
+    Image.new("L", (6_000, 6_000)).save(file, "JPEG", quality=1)
+    return file.getvalue()
 
 
-async def attack(url: str, until: Callable[[], bool]) -> int:
-    """Every attack in turn, over and over; returns how many."""
-    count = 0
-    while not until():
-        with contextlib.suppress(aiohttp.ClientError, ConnectionError, asyncio.TimeoutError):
-            await asyncio.wait_for(ATTACKS[count % len(ATTACKS)](url), 5)
-        count += 1
-        await asyncio.sleep(0.05)
-    return count
+@asynccontextmanager
+async def attacking(url: str, seconds: float) -> AsyncIterator[Awaitable[int]]:
+    """Attacks from now on for so long; how many there were is known when they end."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, __file__, url, str(seconds)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdin is not None and process.stdout is not None
+    await process.stdout.readline()
+    process.stdin.write(b"\n")
+    await process.stdin.drain()
+
+    async def count() -> int:
+        assert process.stdout is not None
+        return int(await process.stdout.readline())
+
+    try:
+        yield count()
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):  # it may have ended
+                process.kill()
+            await process.wait()
 
 
-@contextlib.asynccontextmanager
-async def _greeted(url: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-    async with aiohttp.ClientSession() as http:
-        socket = await http.ws_connect(f"{url}v1/live?resume", protocols=(SUBPROTOCOL,))
-        await socket.send_str(encode_text(Hello(1)))
-        try:
-            yield socket
-        finally:
-            connection = socket._conn
-            if connection is not None and connection.transport is not None:
-                connection.transport.abort()
+def main() -> None:
+    """Attack ``URL`` for ``SECONDS``."""
+    url, seconds = sys.argv[1], float(sys.argv[2])
+    bomb()
+    os.nice(NICE)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    end_s = time.monotonic() + seconds
+    print(asyncio.run(Attacker(url).attack(lambda: time.monotonic() >= end_s)), flush=True)
+
+
+def _transport(socket: aiohttp.ClientWebSocketResponse) -> asyncio.Transport:
+    connection = socket._conn
+    if connection is None or connection.transport is None:
+        raise ConnectionError("the service has hung up")
+    return cast(asyncio.Transport, connection.transport)
+
+
+if __name__ == "__main__":
+    main()

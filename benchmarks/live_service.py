@@ -32,6 +32,9 @@ from omnilive_micropack.story import make_world
 ANSWER_S = 60.0
 """An answer that has not ended by then is lost, seconds."""
 
+PAUSE_S = 1.0
+"""Between an answer and the next question, seconds."""
+
 BLOCK_SAMPLES = 1_600
 SIZE = (320, 240)
 WORLD_S = 120.0
@@ -116,13 +119,12 @@ class Person:
                 while not until() and (questions is None or asked < questions):
                     await self._ask(socket)
                     asked += 1
+                    await asyncio.sleep(PAUSE_S)
             finally:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
-                connection = socket._conn
-                if connection is not None and connection.transport is not None:
-                    connection.transport.abort()
+                hang_up(socket)
 
     async def _ask(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         while not self._events.empty():
@@ -167,6 +169,15 @@ class Person:
                 self._seq = max(self._seq, said.get("seq", 0))
                 if said["type"] == "event":
                     self._events.put_nowait(said["event"])
+
+
+def hang_up(socket: aiohttp.ClientWebSocketResponse) -> None:
+    """Break a connection without a word, as a device does that leaves the network."""
+    connection = socket._conn
+    if connection is not None:
+        if connection.transport is not None:
+            connection.transport.abort()
+        connection.close()
 
 
 def _jpeg(rgb: np.ndarray) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import signal
 from pathlib import Path
@@ -14,6 +15,7 @@ from talking import talking
 
 from omnilive.service.app import SUBPROTOCOL
 from omnilive.service.protocol import AskMessage
+from omnilive_micropack.render import render_stream
 from omnilive_micropack.story import make_world
 from omnilive_micropack.world import World
 
@@ -102,3 +104,24 @@ def test_sessions_are_apart_outlive_their_connection_and_let_answers_end(
         assert {file.stem for file in (state / name / "keyframes").glob("*.jpg")} == keyframes
 
     asyncio.run(asyncio.wait_for(visit(), 240))
+
+
+def test_a_service_watches_a_source_of_its_own_from_the_start(
+    micro_pack: Path, world: World, tmp_path: Path
+) -> None:
+    stream = tmp_path / "stream.mp4"
+    render_stream(stream, world, size=(320, 240), fps=5)
+
+    async def visit() -> None:
+        own = f'source = "{stream}"'
+        async with (
+            service(micro_pack, tmp_path / "state", own=own) as running,
+            talking(running.url) as talk,
+        ):
+            await talk.until(lambda e: e["type"] == "clip_closed")
+            await talk.seen(2)
+            assert MUG_ANSWER in await talk.ask(MUG)
+            seen = [e["pts_us"] for e in talk.events if e["type"] == "frame_encoded"]
+            assert all(900_000 < b - a < 1_100_000 for a, b in itertools.pairwise(seen))
+
+    asyncio.run(asyncio.wait_for(visit(), 120))

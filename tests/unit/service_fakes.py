@@ -43,6 +43,7 @@ class FakeSession:
         self.ended = asyncio.Event()
         self.events = 0
         self.now_us = 0
+        self.remembered_bytes = 0
         self.asked = 0
         self._listeners: list[Callable[[int, int, Event], None]] = []
         self.answer_to: Callable[[int, str], list[Event]] = lambda utterance, text: []

@@ -35,6 +35,9 @@ def test_a_clip_without_short_term_memory_keeps_everything_else():
     assert rest.short_term.shape == (0, whole.short_term.shape[1])
     assert (rest.index, rest.keyframes) == (whole.index, whole.keyframes)
     np.testing.assert_array_equal(rest.global_memory, whole.global_memory)
+    assert not np.may_share_memory(rest.short_term, whole.short_term)
+    assert rest.short_term.base is None or rest.short_term.base.nbytes == 0  # H is released
+    assert rest.nbytes == rest.global_memory.nbytes
 
 
 @pytest.mark.parametrize(

@@ -480,3 +480,30 @@ def test_of_ended_sessions_the_newest_are_kept(tmp_path: Path) -> None:
         ]
 
     serve(tmp_path, act, service=ServiceConfig(kept_sessions=2))
+
+
+def test_who_connects_first_talks_to_the_services_own_session(tmp_path: Path) -> None:
+    async def act(service: Service, http: TestClient) -> None:
+        own = service.sessions.begin_own()
+        first, second = await connect(http), await connect(http)
+        names = [(await socket.receive_json())["session"] for socket in (first, second)]
+        assert names[0] == own.names.id != names[1]
+        await first.close()
+        again = await connect(http)
+        assert (await again.receive_json())["session"] == own.names.id
+        assert ("stop",) not in service.made[0].calls
+
+    serve(tmp_path, act, service=ServiceConfig(grace_s=0, max_sessions=2))
+
+
+def test_an_empty_url_gives_the_session_back_to_its_client(tmp_path: Path) -> None:
+    async def act(service: Service, http: TestClient) -> None:
+        socket = await connect(http)
+        await socket.receive_json()
+        for url in ("rtmp://localhost/a", ""):
+            await socket.send_str(encode_text(PullMessage(url)))
+        await socket.send_str(encode_text(PingMessage(1)))
+        await socket.receive_json()
+        assert service.made[0].calls == [("start",), ("pull", "rtmp://localhost/a"), ("pull",)]
+
+    serve(tmp_path, act)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gzip
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -244,5 +245,17 @@ def test_the_page_and_every_file_it_names_come_with_a_strict_policy(tmp_path: Pa
         assert {"page/main.js", "page/player-worklet.js", "page/capture-worklet.js"} <= seen
         for path in ("/page/../config.py", "/page/none.js", "/page/__init__.py"):
             assert (await http.get(path)).status == 404
+
+    serve(tmp_path, act)
+
+
+def test_a_small_body_that_unpacks_to_a_large_one_is_refused(tmp_path: Path) -> None:
+    async def act(service: Service, http: TestClient) -> None:
+        await session_of(service, http)
+        bomb = gzip.compress(bytes(64 << 20))
+        headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+        answer = await http.post("/v1/chat/completions", data=bomb, headers=headers)
+        assert answer.status == 413
+        assert (await http.get("/live")).status == 200
 
     serve(tmp_path, act)

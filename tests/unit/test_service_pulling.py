@@ -20,7 +20,7 @@ from omnilive.errors import SourceError
 from omnilive.service.backoff import Backoff
 from omnilive.service.faults import ProtocolError
 from omnilive.service.guarded_http import GuardedHttp
-from omnilive.service.pulling import Puller
+from omnilive.service.pulling import MOST_LEAVING, Puller, Pulls
 from omnilive.service.sender_clock import AHEAD_US, SETTLE_US, SenderClock
 from omnilive.sources.address import open_address
 from omnilive.sources.config import SourceConfig
@@ -197,6 +197,31 @@ def test_what_a_server_had_kept_for_late_comers_does_not_make_the_stream_late() 
     pulled.stop()
     # All of them came at once, so the newest of them is now, not eight seconds ahead.
     assert taking.items[39].pts_us - now.us <= 500_000
+
+
+def test_streams_given_up_that_hang_are_bounded() -> None:
+    go_on = threading.Event()
+
+    def hang(address: str) -> Stream:
+        assert go_on.wait(60)
+        return Stream([])
+
+    made: list[Puller] = []
+
+    def make(address: str, check: object) -> Puller:
+        made.append(puller(address, Taking(), hang, Now()))
+        return made[-1]
+
+    pulls = Pulls(make)
+    for number in range(MOST_LEAVING + 1):
+        pulls.begin([f"rtmp://host/{number}"], None)
+    with pytest.raises(ProtocolError, match="too_often"):
+        pulls.begin(["rtmp://host/more"], None)
+    go_on.set()
+    assert all(one.join(60) for one in made[:-1])
+    pulls.begin([], None)
+    assert not pulls.active
+    assert made[-1].join(60)
 
 
 def test_a_file_is_not_read_again(tmp_path: Path) -> None:

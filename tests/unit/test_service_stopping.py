@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from service_fakes import FakeSession, Service
 
 WAITS = """
 import asyncio
+import gc
 from omnilive.service.service import stop_on_signals
 
 async def wait():
@@ -63,3 +66,23 @@ def test_a_session_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
         return session
 
     assert not asyncio.run(drain()).ended.is_set()
+
+
+def test_an_ended_session_is_released_at_once(tmp_path: Path) -> None:
+    async def end() -> None:
+        service = Service(tmp_path, ServiceConfig(), ClientConfig())
+        service.sessions.begin("one")
+        session = service.made.pop()
+        session.calls.append((session,))  # its parts refer to each other
+        gone = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        weakref.finalize(session, loop.call_soon_threadsafe, gone.set)
+        session.finish()
+        del session
+        await asyncio.wait_for(gone.wait(), 30)
+
+    gc.disable()
+    try:
+        asyncio.run(end())
+    finally:
+        gc.enable()

@@ -67,10 +67,16 @@ class Clip:
         object.__setattr__(self, "global_memory", read_only(g))
 
     @property
+    def nbytes(self) -> int:
+        """What its features take."""
+        return self.short_term.nbytes + self.global_memory.nbytes
+
+    @property
     def has_short_term(self) -> bool:
         """Whether H is still there; without it the clip is retrievable by Ĥ only."""
         return len(self.short_term) > 0
 
     def without_short_term(self) -> Clip:
-        """The same clip with only Ĥ left."""
-        return dataclasses.replace(self, short_term=self.short_term[:0])
+        """The same clip with only Ĥ left; H itself is released."""
+        # A copy: a slice would keep all of H alive behind it.
+        return dataclasses.replace(self, short_term=self.short_term[:0].copy())

@@ -23,6 +23,9 @@ MODEL = "omnilive"
 LONGEST_QUESTION = 2_000
 """Letters of a question, as for a typed one."""
 
+BODY_S = 10.0
+"""How long a request's body may take to come, seconds."""
+
 UNANSWERED = {
     "too_long": "context_length_exceeded",
     "superseded": "superseded",
@@ -150,7 +153,9 @@ async def complete(
     """
     try:
         try:
-            asked = read_request(await request.json())
+            asked = read_request(await asyncio.wait_for(request.json(), BODY_S))
+        except asyncio.TimeoutError as e:
+            raise RequestError("invalid_request", "the body does not come", 408) from e
         except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as e:
             raise RequestError("invalid_request", "the body is not JSON") from e
         session = find(asked.session)

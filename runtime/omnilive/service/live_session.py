@@ -27,7 +27,7 @@ from omnilive.service.guarded_http import Check
 from omnilive.service.media_frames import encode_answer_audio
 from omnilive.service.memory_view import MemoryView
 from omnilive.service.outbox import Outbox
-from omnilive.service.pulling import Puller
+from omnilive.service.pulling import Puller, Pulls
 from omnilive.service.sender_clock import SenderClock
 from omnilive.session.playout import Played
 from omnilive.session.session import RunOptions, Session
@@ -92,7 +92,7 @@ class LiveSession:
         self._source_config = config.source
         self._clock = MonotonicClock()
         self._client_clock = SenderClock(self._clock.now_us, config.source.stall_ms * 1000)
-        self._pullers: tuple[Puller, ...] = ()
+        self._pulls = Pulls(self._make_puller)
         self._session = Session(
             pack,
             config,
@@ -147,16 +147,15 @@ class LiveSession:
         Args:
             addresses: what the caller has checked that it may be read.
             check: refuses URLs that they lead to; None to go wherever they lead.
+
+        Raises:
+            ProtocolError: ``too_often``.
         """
-        self._stop_pulling()
-        self._pullers = tuple(
-            Puller(address, self._source, self._source_config, self._clock.now_us, check)
-            for address in addresses
-        )
+        self._pulls.begin(addresses, check)
 
     def wants_picture(self, pts_us: int) -> bool:
         """Whether a client's picture of that time would be looked at."""
-        return not self._pullers and self._source.wants_frame(self._client_clock.place(pts_us))
+        return not self._pulls.active and self._source.wants_frame(self._client_clock.place(pts_us))
 
     def push_picture(self, pts_us: int, rgb: npt.NDArray[np.uint8]) -> None:
         """Take a client's picture, uint8 [h, w, 3], on its clock."""
@@ -168,7 +167,7 @@ class LiveSession:
         Returns:
             Whether there was room for it. While a pulled stream has sound, that is heard instead.
         """
-        if any(puller.has_audio for puller in self._pullers):
+        if self._pulls.has_audio:
             return True
         at_us = self._client_clock.place(pts_us, samples_to_us(len(samples)))
         return self._source.push_pcm(at_us, samples)
@@ -179,14 +178,19 @@ class LiveSession:
 
     def end(self) -> None:
         """No more will be pushed; the session ends once its last answer has been heard."""
-        self._stop_pulling()
+        self._pulls.stop()
         self._source.end()
 
     def stop(self) -> None:
         """End now; the answer in progress is cancelled."""
-        self._stop_pulling()
+        self._pulls.stop()
         if not self._session.stop():  # it does not listen yet, or its loop is behind
             self._source.end(discard=True)
+
+    @property
+    def remembered_bytes(self) -> int:
+        """What its clips take; the memory plan holds room for as many as it may keep."""
+        return self._session.remembered_bytes
 
     @property
     def now_us(self) -> int:
@@ -210,7 +214,7 @@ class LiveSession:
 
     def _finish(self, error: BaseException | None) -> None:
         self.error = error
-        self._stop_pulling()
+        self._pulls.stop()
         if error is not None:
             what = error.what if isinstance(error, OmniLiveError) else "a fault of the service"
             self.outbox.say("error", code="session_failed", message=what)
@@ -218,10 +222,8 @@ class LiveSession:
         self.outbox.close()
         self.ended.set()
 
-    def _stop_pulling(self) -> None:
-        for puller in self._pullers:
-            puller.stop()
-        self._pullers = ()
+    def _make_puller(self, address: str, check: Check | None) -> Puller:
+        return Puller(address, self._source, self._source_config, self._clock.now_us, check)
 
     def _hear_event(self, event_id: int, at_us: int, event: Event) -> None:
         self._on_loop(self._say_event, event_id, at_us, event)
@@ -263,5 +265,7 @@ def describe(session: LiveSession) -> dict[str, Any]:
         "stream_us": session.now_us,
         "events": session.events,
         "unsent_bytes": session.outbox.unsent_bytes,
+        "kept_bytes": session.outbox.kept_bytes,
+        "remembered_bytes": session.remembered_bytes,
         "ended": session.ended.is_set(),
     }

@@ -46,6 +46,11 @@ class Outbox:
         return self._number
 
     @property
+    def kept_bytes(self) -> int:
+        """What is kept for a client that comes back."""
+        return self._kept_bytes
+
+    @property
     def unsent_bytes(self) -> int:
         """What waits for the reader."""
         return self._bytes

@@ -9,11 +9,12 @@ from __future__ import annotations
 import dataclasses
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from omnilive.errors import SourceError
 from omnilive.service.backoff import Backoff
+from omnilive.service.faults import ProtocolError
 from omnilive.service.guarded_http import Check, GuardedHttp
 from omnilive.service.sender_clock import SenderClock
 from omnilive.sources.address import FROM_NOW_ON, device_path, open_address, scheme_of
@@ -34,6 +35,9 @@ LEAD_US = 500_000
 OPENING_US = 3_000_000
 """What comes too soon at first, of a stream that cannot know the future, is what the server had
 kept for who comes late: it is passed over quickly, microseconds of our clock."""
+
+MOST_LEAVING = 4
+"""Streams given up that may still have to end before another is begun."""
 
 Open = Callable[[str], MediaSource]
 
@@ -163,3 +167,42 @@ class Puller:
         """Hand an item on, unless stopped meanwhile."""
         with self._pushing:
             return not self._stopped.is_set() and self._into.push(item)  # type: ignore[arg-type]
+
+
+class Pulls:
+    """What one session pulls now, and the streams it gave up that still have to end."""
+
+    def __init__(self, make: Callable[[str, Check | None], Puller]) -> None:
+        """``make`` begins to read an address through a guard."""
+        self._make = make
+        self._now: tuple[Puller, ...] = ()
+        self._leaving: list[Puller] = []
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is pulled."""
+        return bool(self._now)
+
+    @property
+    def has_audio(self) -> bool:
+        """Whether something that is pulled has sound."""
+        return any(puller.has_audio for puller in self._now)
+
+    def begin(self, addresses: Sequence[str], check: Check | None) -> None:
+        """Pull these instead.
+
+        Raises:
+            ProtocolError: ``too_often``; each may hold a thread until its reading times out.
+        """
+        self._leaving = [puller for puller in self._leaving if not puller.join(0)]
+        if len(self._leaving) >= MOST_LEAVING:
+            raise ProtocolError("too_often", "the streams pulled before still have to end")
+        self.stop()
+        self._now = tuple(self._make(address, check) for address in addresses)
+
+    def stop(self) -> None:
+        """Pull nothing from now on."""
+        for puller in self._now:
+            puller.stop()
+        self._leaving += self._now
+        self._now = ()

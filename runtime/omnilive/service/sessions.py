@@ -6,6 +6,7 @@ Belongs to the event loop. A session outlives its connection for the grace perio
 from __future__ import annotations
 
 import asyncio
+import gc
 import secrets
 import shutil
 from collections.abc import Callable
@@ -92,6 +93,7 @@ class Sessions:
         watch = asyncio.get_running_loop().create_task(self._forget_when_ended(session))
         self._watches.add(watch)
         watch.add_done_callback(self._watches.discard)
+        watch.add_done_callback(_release)
         return session
 
     def begin_own(self) -> LiveSession:
@@ -171,3 +173,8 @@ class Sessions:
         timer = self._graces.pop(session.names.id, None)
         if timer is not None:
             timer.cancel()
+
+
+def _release(_: asyncio.Task[None]) -> None:
+    """Free an ended session now: its parts refer to each other, and each holds megabytes."""
+    asyncio.get_running_loop().call_soon(gc.collect)

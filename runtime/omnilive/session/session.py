@@ -129,7 +129,7 @@ class Session:
         cut_cosine = cut_threshold(config.segmentation, pack.calibration).cosine
         segmenter = Segmenter(config.segmentation, cut_cosine)
         compressor = Compressor(pack, config.compression)
-        store = MemoryStore(config.store)
+        self._store = store = MemoryStore(config.store)
         keeps_kv = config.memory.keeps_kv
         long_term = LongTermMemory(
             pack, config.long_term, clip_max=config.segmentation.clip_max, keeps_kv=keeps_kv
@@ -251,6 +251,11 @@ class Session:
                 self._outcomes.cancelled,
             )
         )
+
+    @property
+    def remembered_bytes(self) -> int:
+        """What the features of its clips take; from any thread."""
+        return sum(clip.nbytes for clip in self._store.clips)
 
     def now_us(self) -> int:
         """Stream time, microseconds; from any thread."""

@@ -1,0 +1,106 @@
+"""Measures what hostile clients cost the others: their time to the first token.
+
+``python benchmarks/hostile.py --pack engines/micro``. Quiet and attacked windows take turns, so
+that what else the machine does falls on both alike. The attackers are a process of their own, of
+low priority: what they cost themselves is not the service's doing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from arguments import positive
+from attacks import attacking
+from live_service import Person, Running, running
+from omnilive.report.statistics import summarize
+from results import versions
+
+PERSONS = 2
+LARGEST_RATIO = 1.3
+"""Of the attacked p99 to the quiet one: the median over the pairs of windows."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark; returns the exit code: 1 when a check failed."""
+    parser = argparse.ArgumentParser(prog="hostile.py", description=__doc__)
+    parser.add_argument("--pack", type=Path, required=True, metavar="DIR", help="engine pack")
+    parser.add_argument("--pairs", type=positive, default=5, help="of windows; default: 5")
+    parser.add_argument("--seconds", type=positive, default=30, help="a window; default: 30")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
+    parser.add_argument("--check", action="store_true", help=f"fail over a ratio {LARGEST_RATIO}")
+    args = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="omnilive-hostile-") as folder:
+        result = asyncio.run(_measure(args, Path(folder)))
+    print(json.dumps(result, indent=2))
+    if args.json is not None:
+        args.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    failed = result["lost"] > 0 or result["median_ratio"] > LARGEST_RATIO
+    if args.check and failed:
+        print("hostile.py: over the limits", file=sys.stderr)
+    return int(args.check and failed)
+
+
+async def _measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    async with running(args.pack, folder, PERSONS + 1) as service:
+        persons = [Person(service.url, seed) for seed in range(PERSONS)]
+        over = asyncio.Event()
+        visits = [asyncio.ensure_future(p.visit(None, over.is_set)) for p in persons]
+        await asyncio.sleep(args.seconds / 2)  # what begins does not count
+        windows: list[tuple[float, float]] = []
+        attacks = 0
+        for _ in range(args.pairs):
+            windows.append(await _window(args.seconds))
+            async with attacking(service.url, args.seconds) as attack:
+                windows.append(await _window(args.seconds))
+                attacks += await attack
+        over.set()
+        await asyncio.gather(*visits)
+        return _result(service, persons, windows, attacks)
+
+
+async def _window(seconds: float) -> tuple[float, float]:
+    """Wait for a window's end; returns when it began and ended."""
+    began_s = time.monotonic()
+    await asyncio.sleep(seconds)
+    return began_s, time.monotonic()
+
+
+def _result(
+    service: Running, persons: list[Person], windows: list[tuple[float, float]], attacks: int
+) -> dict[str, Any]:
+    samples = [s for person in persons for s in person.answer_s]
+    summaries = [
+        summarize([took for asked, took in samples if began <= asked < end])
+        for began, end in windows
+    ]
+    pairs = [
+        (quiet, attacked)
+        for quiet, attacked in zip(summaries[::2], summaries[1::2], strict=True)
+        if quiet is not None and attacked is not None
+    ]
+    ratios = [attacked.p99 / quiet.p99 for quiet, attacked in pairs]
+    return {
+        "benchmark": "hostile",
+        "versions": versions(),
+        "attacks": attacks,
+        "questions": len(samples),
+        "lost": sum(person.lost for person in persons),
+        "quiet_p99_s": [round(quiet.p99, 4) for quiet, _ in pairs],
+        "attacked_p99_s": [round(attacked.p99, 4) for _, attacked in pairs],
+        "ratios": [round(ratio, 3) for ratio in ratios],
+        "median_ratio": round(statistics.median(ratios), 3) if ratios else float("inf"),
+        "resident_bytes": service.process.memory_info().rss,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

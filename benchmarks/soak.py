@@ -1,0 +1,164 @@
+"""Runs a service for long: people talk, drop and come back, and hostile clients are among them.
+
+``python benchmarks/soak.py --pack engines/micro [--minutes 30]``. At real speed. It looks for
+memory that grows, sessions that are lost, and answers that come later and later.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import numpy as np
+
+from arguments import positive
+from attacks import attacking
+from live_service import Person, Running, running
+from omnilive.report.statistics import summarize
+from results import versions
+
+SESSIONS = 4
+SETTLING_S = 300.0
+"""What grows before then is caches that fill, seconds; of a short run, a third."""
+
+MB_PER_HOUR = 8.0
+"""Largest growth of resident memory beyond what the sessions remember by plan."""
+
+LATER = 1.3
+"""Largest ratio of the median answer of the last third to that of the first."""
+
+QUESTIONS_PER_VISIT = 5
+"""After about so many a person drops the connection and comes back."""
+
+ATTACK_EVERY_S = 60.0
+ATTACK_S = 5.0
+SAMPLE_S = 1.0
+TIMEOUT = aiohttp.ClientTimeout(total=10)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark; returns the exit code: 1 when a check failed."""
+    parser = argparse.ArgumentParser(prog="soak.py", description=__doc__)
+    parser.add_argument("--pack", type=Path, required=True, metavar="DIR", help="engine pack")
+    parser.add_argument("--minutes", type=positive, default=30, help="default: 30")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
+    parser.add_argument("--check", action="store_true", help="fail when a limit is passed")
+    args = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="omnilive-soak-") as folder:
+        result = asyncio.run(_soak(args.pack, Path(folder), args.minutes * 60.0))
+    print(json.dumps(result, indent=2))
+    if args.json is not None:
+        args.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    failed = [name for name, held in result["checks"].items() if not held]
+    if args.check and failed:
+        print(f"soak.py: does not hold: {', '.join(failed)}", file=sys.stderr)
+    return int(args.check and bool(failed))
+
+
+async def _soak(pack: Path, folder: Path, seconds: float) -> dict[str, Any]:
+    async with running(pack, folder, SESSIONS + 1) as service:
+        began_s = time.monotonic()
+
+        def over() -> bool:
+            return time.monotonic() - began_s >= seconds
+
+        persons = [Person(service.url, seed) for seed in range(SESSIONS)]
+        memory: list[tuple[float, float, float]] = []
+        attacks, *_ = await asyncio.gather(
+            _attack(service.url, over),
+            _sample(service, began_s, memory, over),
+            *(
+                _come_and_go(person, random.Random(seed), over)
+                for seed, person in enumerate(persons)
+            ),
+        )
+    return _result(seconds, persons, memory, began_s, attacks)
+
+
+async def _come_and_go(person: Person, rng: random.Random, over: Callable[[], bool]) -> None:
+    while not over():
+        await person.visit(rng.randint(1, 2 * QUESTIONS_PER_VISIT), over)
+        await asyncio.sleep(rng.uniform(0.1, 5.0))
+
+
+async def _attack(url: str, over: Callable[[], bool]) -> int:
+    count = 0
+    while not over():
+        async with attacking(url, ATTACK_S) as attack:
+            count += await attack
+        for _ in range(round(ATTACK_EVERY_S / SAMPLE_S)):
+            if over():
+                break
+            await asyncio.sleep(SAMPLE_S)
+    return count
+
+
+async def _sample(
+    service: Running,
+    began_s: float,
+    memory: list[tuple[float, float, float]],
+    over: Callable[[], bool],
+) -> None:
+    """(seconds, resident bytes, bytes that the sessions hold by plan) once a second."""
+    async with aiohttp.ClientSession() as http:
+        while not over():
+            with contextlib.suppress(asyncio.TimeoutError):
+                async with http.get(f"{service.url}v1/sessions", timeout=TIMEOUT) as answer:
+                    body = await answer.json()
+                held = sum(s["remembered_bytes"] + s["kept_bytes"] for s in body["sessions"])
+                at_s = time.monotonic() - began_s
+                memory.append((at_s, float(service.process.memory_info().rss), float(held)))
+            await asyncio.sleep(SAMPLE_S)
+
+
+def _result(
+    seconds: float,
+    persons: list[Person],
+    memory: list[tuple[float, float, float]],
+    began_s: float,
+    attacks: int,
+) -> dict[str, Any]:
+    settled_s = min(SETTLING_S, seconds / 3)
+    settled = np.array([row for row in memory if row[0] >= settled_s])
+    hours = settled[:, 0] / 3_600
+    unplanned = np.polyfit(hours, settled[:, 1] - settled[:, 2], 1)[0] / 1e6
+    answers = sorted((at - began_s, took) for p in persons for at, took in p.answer_s)
+    thirds = [
+        summarize([took for at, took in answers if seconds * i / 3 <= at < seconds * (i + 1) / 3])
+        for i in range(3)
+    ]
+    medians = [summary.p50 if summary is not None else float("nan") for summary in thirds]
+    lost = sum(person.lost for person in persons)
+    return {
+        "benchmark": "soak",
+        "versions": versions(),
+        "seconds": seconds,
+        "sessions": SESSIONS,
+        "attacks": attacks,
+        "answers": len(answers),
+        "resumed": sum(person.resumed for person in persons),
+        "lost": lost,
+        "first_token_p50_s_by_third": [round(median, 4) for median in medians],
+        "resident_mb": [round(row[1] / 1e6, 1) for row in memory[:: max(1, len(memory) // 20)]],
+        "remembered_mb": [round(row[2] / 1e6, 1) for row in memory[:: max(1, len(memory) // 20)]],
+        "unplanned_growth_mb_per_hour": round(float(unplanned), 2),
+        "checks": {
+            f"growth of at most {MB_PER_HOUR} MB/h": bool(unplanned <= MB_PER_HOUR),
+            "no lost session or answer": lost == 0,
+            f"the last third answers within {LATER} of the first": medians[2] <= LATER * medians[0],
+        },
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
