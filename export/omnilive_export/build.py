@@ -118,7 +118,7 @@ def build_pack(request: BuildRequest, view: BuildView) -> PartialManifest:
         check_quality(request.backend)
     if request.verify:
         _check_verify_extra()
-        _check_verifiable(folders)
+        _check_verifiable(folders, request.recipe)
 
     def waiting() -> None:
         view.note(f"{request.out}: another build of this pack is running; waiting for it to end")
@@ -199,7 +199,7 @@ def write_in_child(send: Send, request: BuildRequest, folder: Path) -> bool:
         hasher = stack.enter_context(ThreadPoolExecutor(max_workers=1))
         stop = threading.Event()
         stack.callback(stop.set)
-        source = hasher.submit(hash_files, folders.root, plan.sources, stop)
+        source = hasher.submit(hash_files, plan.named_sources(folders.root), stop)
         if not request.force and is_current(
             request.out,
             recipe,
@@ -254,9 +254,12 @@ def _plan(
     precision = request.precision
     formats = LayerFormats(precision.kept)
     limits = None if request.recipe is None else request.recipe.limits
+    models = None if request.recipe is None else request.recipe.models
     if request.backend == TENSORRT:
         new_graph = tensorrt_dialect(precision, formats)
-        plan = plan_pack(folders, precision, stack, new_graph=new_graph, limits=limits)
+        plan = plan_pack(
+            folders, precision, stack, new_graph=new_graph, limits=limits, models=models
+        )
         plan = with_stored_kinds(plan, precision)
     else:
         dialect = OrtCudaGraph if request.device == CUDA else OrtGraph
@@ -266,6 +269,7 @@ def _plan(
             stack,
             new_graph=partial(dialect, quantizer=quantizer, formats=formats),
             limits=limits,
+            models=models,
         )
     _check_kept(formats, request)
     return plan
@@ -329,7 +333,7 @@ def _check_verify_extra() -> None:
         )
 
 
-def _check_verifiable(folders: CheckpointFolders) -> None:
+def _check_verifiable(folders: CheckpointFolders, recipe: Recipe | None) -> None:
     """Refuse early what the reference implementation cannot read as it is."""
     models = (folders.memory, folders.audio, folders.reasoner)
     if folders.adapter is not None:
@@ -338,6 +342,12 @@ def _check_verifiable(folders: CheckpointFolders) -> None:
         what = "there is a reference of the family's three models only"
     elif any(f and not any(f.glob("*.safetensors")) for f in models):
         what = "the reference reads safetensors only"
+    elif recipe is not None and recipe.models:
+        raise ConfigError(
+            f"the reference reads the checkpoint's own {', '.join(recipe.models)}",
+            where="--verify",
+            mend="Leave it out: the accuracy record compares with the swapped folders themselves.",
+        )
     else:
         return
     raise ConfigError(

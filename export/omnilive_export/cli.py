@@ -28,7 +28,7 @@ from omnilive_export.precision import (
     pack_precision,
 )
 from omnilive_export.progress import build_view
-from omnilive_export.recipe import Recipe
+from omnilive_export.recipe import SWAPPABLE, Recipe
 from omnilive_export.recipe_file import SUFFIX, load_recipe, recipe_names
 from omnilive_export.tensorrt.options import add_options, options_from
 from omnilive_export.tensorrt.pack_builder import TENSORRT
@@ -195,6 +195,8 @@ def summary(manifest: PartialManifest, out: Path) -> str:
         f"{size / 1e6:.1f} MB, built in {manifest.build['seconds']:.1f} s "
         f"with at most {peak / (1 << 20):.0f} MiB of memory"
     ]
+    models = {} if recipe is None else recipe.get("models", {})
+    lines += [f"  {SWAPPABLE[part]:<10} is of {folder}" for part, folder in models.items()]
     for name, engine in manifest.engines.items():
         if engine.accuracy is None:
             continue

@@ -61,7 +61,8 @@ def recipe_of(request: Any) -> dict[str, Any]:
     """Every field of a build request that decides what its engines are, JSON-ready.
 
     Options of a backend that it is not built for are none. Activation statistics count by the
-    sha256 of their file.
+    sha256 of their file, and so do swapped models: theirs are in the key's ``source``, and where
+    their folders lie makes no other pack.
     """
     fields = dataclasses.asdict(request)
     others = [name for name in POLICIES if name != fields["backend"]]
@@ -70,6 +71,8 @@ def recipe_of(request: Any) -> dict[str, Any]:
     if isinstance(options, dict):
         chosen[fields["backend"]] = {k: v for k, v in options.items() if k not in WAYS}
     recipe: dict[str, Any] = json.loads(json.dumps(chosen, default=str, sort_keys=True))
+    if request.recipe is not None:
+        recipe["recipe"]["models"] = sorted(request.recipe.models)
     if request.calibration is not None:
         recipe["calibration"] = file_sha256(request.calibration)
     return recipe

@@ -6,7 +6,7 @@ Nothing is written and no large weight is read here, so a misfit shows before th
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +17,11 @@ from omnilive_export.graphs.ort_ops import OrtGraph
 from omnilive_export.models.audio import AudioModel, read_audio_model
 from omnilive_export.models.memory import MemoryModel, read_memory_model
 from omnilive_export.models.reasoner import ReasonerModel, read_reasoner_model
+from omnilive_export.models.swapped import (
+    with_audio_encoder,
+    with_memory_tower,
+    with_reasoner_tower,
+)
 from omnilive_export.plan_parts import (
     audio_part,
     memory_part,
@@ -25,12 +30,13 @@ from omnilive_export.plan_parts import (
     sentencepiece_file,
 )
 from omnilive_export.plan_single import single_part
+from omnilive_export.plan_swaps import opened_swaps, swapped_files
 from omnilive_export.planned import PackPlan, PlannedPart
 from omnilive_export.precision import PackPrecision
 from omnilive_export.reading.adapter import AdaptedStore
 from omnilive_export.reading.checkpoint import CheckpointFolders
 from omnilive_export.reading.tensor_store import Tensors, TensorStore
-from omnilive_export.recipe import ContextLimits
+from omnilive_export.recipe import AUDIO_ENCODER, MEMORY_VIT, REASONER_VIT, ContextLimits
 
 Model = TypeVar("Model", MemoryModel, AudioModel, ReasonerModel)
 
@@ -42,6 +48,7 @@ def plan_pack(
     *,
     new_graph: NewGraph = OrtGraph,
     limits: ContextLimits | None = None,
+    models: Mapping[str, str] | None = None,
 ) -> PackPlan:
     """Plan the pack of a checkpoint, of those of its models that are there.
 
@@ -51,11 +58,15 @@ def plan_pack(
         stack: closes the checkpoint's files; the plan reads from them until then.
         new_graph: the dialect.
         limits: of the contexts; the checkpoint's own by default.
+        models: a recipe's folders that take the place of parts of the checkpoint.
 
     Raises:
-        CheckpointError: a file, key or tensor is missing or odd.
+        CheckpointError: a file, key or tensor is missing or odd, or a folder of ``models`` does
+            not fit what reads it.
+        ConfigError: a folder of ``models`` is not there, or what it is to replace.
     """
     most = limits or ContextLimits()
+    swaps = opened_swaps(models or {}, folders, stack)
     parts: list[PlannedPart] = []
     memory: MemoryModel | None = None
     memory_spec: MemorySpec | None = None
@@ -64,11 +75,15 @@ def plan_pack(
     if folders.memory is not None:
         store = _opened(folders.memory, stack)
         memory = _limited(read_memory_model(folders.memory, store), most.memory)
+        if MEMORY_VIT in swaps:
+            memory = with_memory_tower(memory, folders.memory, swaps[MEMORY_VIT])
         memory_spec = memory.manifest_spec()
         parts.append(memory_part(memory, store, precision, new_graph=new_graph))
     if folders.audio is not None:
         store = _opened(folders.audio, stack)
         audio = _limited(read_audio_model(folders.audio, store), most.audio)
+        if AUDIO_ENCODER in swaps:
+            audio = with_audio_encoder(audio, swaps[AUDIO_ENCODER])
         audio_spec = audio.manifest_spec()
         parts.append(audio_part(audio, store, precision, new_graph=new_graph))
     if folders.reasoner is not None:
@@ -80,6 +95,8 @@ def plan_pack(
             memory_hidden=None if memory is None else memory.lm.hidden,
         )
         reasoner = _limited(reasoner, most.reasoner)
+        if REASONER_VIT in swaps:
+            reasoner = with_reasoner_tower(reasoner, swaps[REASONER_VIT])
         fallback = folders.reasoner_fallback
         spec = reasoner_spec(reasoner, sentencepiece_file(folders.reasoner, fallback))
         part = reasoner_part(
@@ -94,7 +111,8 @@ def plan_pack(
     if folders.single is not None:
         store = _opened(folders.single, stack)
         parts.append(single_part(folders.single, store, precision, new_graph=new_graph))
-    return _joined(parts, memory=memory_spec, audio=audio_spec, reasoner=spec)
+    joined = _joined(parts, memory=memory_spec, audio=audio_spec, reasoner=spec)
+    return dataclasses.replace(joined, swapped=swapped_files(swaps))
 
 
 def _limited(model: Model, tokens: int) -> Model:

@@ -51,11 +51,23 @@ class PackPlan(PlannedPart):
     Attributes:
         memory, audio, reasoner: dimensions of the family's models; None for one that the
             checkpoint does not have, which makes the pack a partial one.
+        swapped: files of folders that took the place of parts of the checkpoint, by their names
+            in the manifest's ``source``.
     """
 
     memory: MemorySpec | None = None
     audio: AudioSpec | None = None
     reasoner: ReasonerSpec | None = None
+    swapped: Mapping[str, Path] = field(default_factory=dict)
+
+    def named_sources(self, root: Path) -> dict[str, Path]:
+        """Every file the pack is made from, by its name in the manifest: its path under ``root``.
+
+        Args:
+            root: of the checkpoint.
+        """
+        own = {path.relative_to(root).as_posix(): path for path in self.sources}
+        return {**own, **self.swapped}
 
     @property
     def cost(self) -> int:

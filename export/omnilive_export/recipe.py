@@ -43,6 +43,20 @@ TABLE_KINDS = (FP32, INT8)
 SINGLE_ENGINES = ("vit", "encoder", "lm")
 """Engines of a plain Hugging Face folder."""
 
+MEMORY_VIT, REASONER_VIT, AUDIO_ENCODER = "memory_vit", "reasoner_vit", "audio_encoder"
+SWAPPABLE: Mapping[str, str] = {
+    MEMORY_VIT: "mem_vit",
+    REASONER_VIT: "vlm_vit",
+    AUDIO_ENCODER: "aud_enc",
+}
+"""Parts of a checkpoint that a plain Hugging Face folder can take the place of → their engine."""
+
+UNSWAPPABLE: Mapping[str, str] = {
+    "reasoner": "a plain decoder has no vision_proj and no video_mem_proj, and its tokenizer lacks"
+    " the pieces that the pack's prompts are made of, so it could take neither pictures nor memory"
+}
+"""Parts that cannot be swapped → the reason."""
+
 LANGUAGE_ENGINES = ("aud_lm", "vlm_lm", "lm")
 """Engines that give logits, so that their predictions can be compared."""
 
@@ -91,6 +105,8 @@ class Recipe:
         limits: of the contexts.
         tolerance: of the accuracy record: engine → measure → limit; ``default`` is for engines
             that are not named.
+        models: part of the checkpoint (``SWAPPABLE``) → absolute path of the plain Hugging Face
+            folder that takes its place.
     """
 
     name: str
@@ -105,6 +121,7 @@ class Recipe:
     keep: Mapping[str, str] = field(default_factory=dict)
     limits: ContextLimits = field(default_factory=ContextLimits)
     tolerance: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    models: Mapping[str, str] = field(default_factory=dict)
 
     def validate(self) -> None:
         """Check every value against its range, and no pair of values against a backend.
@@ -167,6 +184,16 @@ class Recipe:
         for name, tokens in dataclasses.asdict(self.limits).items():
             if tokens < 0:
                 yield f"limits.{name}", f"is {tokens}", "Give tokens, or 0 for no limit."
+        for part in self.models:
+            if part in UNSWAPPABLE:
+                mend = (
+                    "Leave it out, and give the reasoner's folder of an InternLMXComposer2 with its"
+                    " own projectors as base/ of the checkpoint; a plain decoder exports by itself"
+                    " (--checkpoint its folder)."
+                )
+                yield f"models.{part}", UNSWAPPABLE[part], mend
+            else:
+                yield from _choice(f"models.{part}", part, tuple(SWAPPABLE))
         for engine, limits in self.tolerance.items():
             yield from _choice(f"tolerance.{engine}", engine, ("default", *ENGINES))
             for measure, limit in limits.items():

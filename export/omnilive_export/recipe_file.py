@@ -34,6 +34,7 @@ _TOP_KEYS: Mapping[str, type] = {
     "keep": dict,
     "limits": dict,
     "tolerance": dict,
+    "models": dict,
 }
 
 
@@ -67,16 +68,17 @@ def load_recipe(name: str) -> Recipe:
         raise ConfigError(
             f"cannot be read ({e})", where=str(path), mend="Check the path given with --recipe."
         ) from e
-    return parse_recipe(text, path.stem, where=str(path))
+    return parse_recipe(text, path.stem, where=str(path), folder=path.parent)
 
 
-def parse_recipe(text: str, name: str, *, where: str) -> Recipe:
+def parse_recipe(text: str, name: str, *, where: str, folder: Path | None = None) -> Recipe:
     """The recipe in ``text``, validated.
 
     Args:
         text: TOML.
         name: of the recipe.
         where: names the text in errors.
+        folder: what the paths in it are relative to; the working directory by default.
 
     Raises:
         ConfigError: it is not TOML, or a key is missing, unknown or odd.
@@ -93,6 +95,8 @@ def parse_recipe(text: str, name: str, *, where: str) -> Recipe:
     _check_keys(limits, {f.name: int for f in dataclasses.fields(ContextLimits)}, where, "limits")
     keep = values.get("keep", {})
     _check_keys(keep, dict.fromkeys(keep, str), where, "keep")
+    models = values.get("models", {})
+    _check_keys(models, dict.fromkeys(models, str), where, "models")
     recipe = Recipe(
         name=name,
         about=values.get("about", ""),
@@ -103,6 +107,7 @@ def parse_recipe(text: str, name: str, *, where: str) -> Recipe:
         keep=keep,
         limits=ContextLimits(**limits),
         tolerance=_tolerance(values.get("tolerance", {}), where),
+        models={part: str(((folder or Path()) / p).resolve()) for part, p in models.items()},
     )
     try:
         recipe.validate()

@@ -75,14 +75,16 @@ def finish(
     with ExitStack() as stack:
         limits = ContextLimits() if recipe is None else recipe.limits
         plain = pack_precision(FP32, block=BLOCK_SIZES[0])
-        plan = plan_pack(find_folders(checkpoint), plain, stack, limits=limits)
+        models = {} if recipe is None else recipe.models
+        folders = find_folders(checkpoint)
+        plan = plan_pack(folders, plain, stack, limits=limits, models=models)
         chosen = scale or (SMALL if plan.cost >= SMALL_FROM_VALUES else WHOLE)
         progress("recorded inputs")
-        models = {e.graph.name: SegmentedModel(planned_graph(e.graph)) for e in plan.engines}
+        graphs = {e.graph.name: SegmentedModel(planned_graph(e.graph)) for e in plan.engines}
         ranged = recipe is not None and recipe.kv == INT8
-        reference = ReferencePack(opened(folder, manifest), models, ranged=ranged)
+        reference = ReferencePack(opened(folder, manifest), graphs, ranged=ranged)
         recording = record(reference, chosen)
-        models.clear()
+        graphs.clear()
         engines = with_int8_arenas(folder, manifest.engines, recording.ranges)
         told: dict[str, Any] = {"measured": judged, **_described(chosen, plan)}
         if judged:

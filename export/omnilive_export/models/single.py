@@ -98,13 +98,25 @@ def read_single_model(folder: Path, store: Tensors) -> ClipModel | WhisperModel 
     raise config.odd("architectures", "one of " + ", ".join(ARCHITECTURES), kind)
 
 
-def _read_clip(config: ConfigFile, kind: str, store: Tensors) -> ClipModel:
+def vision_config(config: ConfigFile) -> ConfigFile:
+    """The tower's own part of a CLIP configuration, with what the reference library fills in."""
     own = config.section("vision_config") if "vision_config" in config else config
-    own = own.with_defaults(CLIP_DEFAULTS)
+    return own.with_defaults(CLIP_DEFAULTS)
+
+
+def tower_prefix(store: Tensors) -> str:
+    """What the names of a CLIP tower's tensors begin with.
+
+    Newer releases of the library save a tower alone without the name it has inside a model.
+    """
+    return "vision_model." if "vision_model.pre_layrnorm.weight" in store else ""
+
+
+def _read_clip(config: ConfigFile, kind: str, store: Tensors) -> ClipModel:
+    own = vision_config(config)
     processor = store.folder / PREPROCESSOR_NAME
     spec = read_clip_spec(own, select_layer=-1, layer_source=own, processor=processor, mixed=False)
-    # Newer releases of the library save a tower alone without the name it has inside a model.
-    prefix = "vision_model." if "vision_model.pre_layrnorm.weight" in store else ""
+    prefix = tower_prefix(store)
     projection = None
     if kind != "CLIPVisionModel":
         width = config.integer("projection_dim", own.integer("projection_dim"))

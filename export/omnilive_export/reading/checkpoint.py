@@ -7,7 +7,7 @@ files; it never interprets a model.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -94,20 +94,20 @@ def architecture(config: ConfigFile) -> str:
     return named[0]
 
 
-def hash_files(root: Path, files: Iterable[Path], stop: Event) -> dict[str, str]:
-    """sha256 of each file in hex, keyed by its path under ``root``.
+def hash_files(files: Mapping[str, Path], stop: Event) -> dict[str, str]:
+    """sha256 of each file in hex, by its name in ``files``.
 
     Once ``stop`` is set it ends early, with the files hashed until then.
     """
     hashes: dict[str, str] = {}
-    for path in sorted(set(files)):
+    for name, path in sorted(files.items()):
         digest = hashlib.sha256()
         with path.open("rb") as handle:
             while block := handle.read(_BLOCK_BYTES):
                 if stop.is_set():
                     return hashes
                 digest.update(block)
-        hashes[path.relative_to(root).as_posix()] = digest.hexdigest()
+        hashes[name] = digest.hexdigest()
     return hashes
 
 
