@@ -5,6 +5,7 @@ import { Link } from "./link.js";
 import { Memory } from "./memory.js";
 import { Turns } from "./turns.js";
 import { decodeAnswer, pcm16 } from "./wire.js";
+import { choose, say } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -30,7 +31,7 @@ $("stop").onclick = () => link.say("interrupt");
 $("volume").oninput = (input) => (speaker.volume = Number(input.target.value));
 $("mode").onchange = applyMode;
 $("camera").onchange = $("microphone").onchange = () => running && openDevices();
-$("language").onchange = (change) => (document.documentElement.lang = change.target.value);
+$("language").onchange = (change) => choose(change.target.value);
 $("ask").onsubmit = async (submit) => {
   submit.preventDefault();
   const text = $("question").value.trim();
@@ -67,7 +68,7 @@ async function start() {
   await speaker.start();
   if (window.isSecureContext) await openDevices();
   running = true;
-  $("start").textContent = "End";
+  $("start").textContent = say("End");
   for (const id of ["mute", "stop", "talk"]) $(id).disabled = false;
   applyMode();
 }
@@ -76,7 +77,7 @@ function stop() {
   running = false;
   capture.stop();
   link.say("end");
-  $("start").textContent = "Start";
+  $("start").textContent = say("Start");
   for (const id of ["mute", "stop", "talk"]) $(id).disabled = true;
   showState("idle");
 }
@@ -148,7 +149,7 @@ function applyMode() {
 function setMuted(value) {
   muted = value;
   $("mute").setAttribute("aria-pressed", String(value));
-  $("mute").textContent = value ? "Unmute" : "Mute";
+  $("mute").textContent = say(value ? "Unmute" : "Mute");
   applyMode();
 }
 
@@ -179,13 +180,13 @@ function showConnection({ state, waitMs, resumed, reason }) {
     waiting: `connection lost, trying again in ${Math.ceil((waitMs ?? 0) / 1000)} s`,
     closed: reason ? `closed: ${reason}` : "not connected",
   };
-  $("connection").textContent = words[state];
+  $("connection").textContent = say(words[state]);
   $("connection").dataset.state = state;
   if (state === "open" && running) showState("listening");
 }
 
 function showState(state) {
-  $("state").textContent = state;
+  $("state").textContent = say(state);
   $("state").dataset.state = state;
 }
 

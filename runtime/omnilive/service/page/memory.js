@@ -1,5 +1,7 @@
 // The timeline of memory: a thumbnail for each clip; the ones an answer used are lit.
 
+import { say } from "./words.js";
+
 const SHOWN = 200; // newest clips on the page; older ones stay in memory, not here
 
 export class Memory {
@@ -60,7 +62,7 @@ export class Memory {
   }
 
   #counted() {
-    this.count.textContent = `${this.#clips.size} clips`;
+    this.count.textContent = `${this.#clips.size} ${say("clips")}`;
   }
 
   async #picture(keyframe, image) {

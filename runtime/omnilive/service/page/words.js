@@ -1,0 +1,63 @@
+// The page's own words in the languages it knows. What is asked and answered is never translated.
+
+const CHINESE = {
+  "Skip to the question": "跳到提问框",
+  "not connected": "未连接",
+  "connecting …": "正在连接……",
+  connected: "已连接",
+  "connected again": "已重新连接",
+  "The camera is off.": "摄像头已关闭。",
+  idle: "空闲",
+  listening: "正在听",
+  thinking: "正在思考",
+  speaking: "正在说话",
+  Start: "开始",
+  End: "结束",
+  Mute: "静音",
+  Unmute: "取消静音",
+  "Stop answer": "停止回答",
+  "Hold to talk": "按住说话",
+  Settings: "设置",
+  Camera: "摄像头",
+  Microphone: "麦克风",
+  Listening: "收听方式",
+  "open microphone": "麦克风常开",
+  "push to talk (hold space)": "按键说话（按住空格）",
+  Volume: "音量",
+  Language: "语言",
+  "Watch a stream instead": "改看一个视频流",
+  Connect: "连接",
+  Token: "令牌",
+  Use: "使用",
+  Ask: "提问",
+  "Ask about what it has seen": "问问它看到了什么",
+  Memory: "记忆",
+  Close: "关闭",
+  clips: "个片段",
+};
+
+const ENGLISH = Object.fromEntries(Object.entries(CHINESE).map(([en, zh]) => [zh, en]));
+
+let chosen = "en";
+
+/** A phrase of the page in the chosen language; one that is not known stays English. */
+export function say(phrase) {
+  return chosen === "zh" ? (CHINESE[phrase] ?? phrase) : phrase;
+}
+
+/** Put the whole page into a language: "en" or "zh". */
+export function choose(language) {
+  chosen = language;
+  document.documentElement.lang = language;
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const node = walker.currentNode;
+    if (node.parentElement.closest("#turns, #clips, script")) continue;
+    const shown = node.data.trim();
+    const phrase = ENGLISH[shown] ?? shown;
+    if (phrase in CHINESE) node.data = node.data.replace(shown, say(phrase));
+  }
+  for (const input of document.querySelectorAll("[placeholder]")) {
+    input.placeholder = say(ENGLISH[input.placeholder] ?? input.placeholder);
+  }
+}
