@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from omnilive.engine.config import CPU
 from omnilive.errors import ConfigError
+from omnilive.versions import release
 from omnilive_export.graphs.tensorrt_int4 import BLOCK_SIZES as TENSORRT_BLOCKS
 from omnilive_export.precision import (
     BLOCK_SIZES,
@@ -196,16 +197,6 @@ def _kv_refusals(
         yield "kv", row.refused[f"{kv} kv on a device"], mend
         return
     least, installed = row.kv[kv], versions.get(row.package, "")
-    if least and _numbers(installed) < _numbers(least):
+    if least and release(installed) < release(least):
         have = f"{row.package} {installed}" if installed else f"no {row.package}"
         yield "kv", f"{row.refused[f'{kv} kv']} from {least} on, and this is {have}", mend
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    """The leading numbers of a version, for comparison."""
-    numbers = []
-    for part in version.split("."):
-        if not part.isdigit():
-            break
-        numbers.append(int(part))
-    return tuple(numbers)

@@ -6,13 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omnilive.engine.pack import EnginePack, open_pack
+from omnilive.versions import release
 from omnilive_export.cli import main
 from omnilive_export.kv_int8 import LARGEST_CODE, ROOM, KvRanges
+from omnilive_export.precision import INT8
+from omnilive_export.validity import ORT, TABLE
 
 pytestmark = pytest.mark.tiny
 
@@ -35,6 +39,9 @@ CAPACITY = 96
 
 @pytest.fixture(scope="module")
 def int8_pack(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EnginePack]:
+    least = TABLE[ORT].kv[INT8]
+    if release(ort.__version__) < release(least):
+        pytest.skip(f"onnxruntime {ort.__version__} has no int8 arena; {least} has")
     folder = tmp_path_factory.mktemp("int8-arena")
     (folder / "kv.toml").write_text(RECIPE)
     out = str(folder / "pack")
