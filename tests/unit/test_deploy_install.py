@@ -17,6 +17,8 @@ from omnilive.config import load_config
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy_jetson"
 INSTALLER = DEPLOY / "install.sh"
 
+VERIFY = ("-verify_hostname", "omni.example", "-verify_ip", "127.0.0.1")
+
 needs_openssl = pytest.mark.skipif(
     shutil.which("openssl") is None, reason="needs openssl: apt-get install openssl"
 )
@@ -90,8 +92,7 @@ def test_again_changes_nothing_and_removal_keeps_state_unless_it_is_to_go(tmp_pa
     # A phone that trusts the CA trusts the server by its name, and no secret can be read.
     certificates = settings / "tls"
     verified = subprocess.run(
-        ["openssl", "verify", "-CAfile", "ca.pem", "-verify_hostname", "omni.example"]
-        + ["-verify_ip", "127.0.0.1", "server.pem"],
+        ["openssl", "verify", "-CAfile", "ca.pem", *VERIFY, "server.pem"],
         cwd=certificates,
         capture_output=True,
         text=True,

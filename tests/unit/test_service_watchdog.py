@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from supervisor import Supervisor
 
 from lane_jobs import WAIT_S, job, soon
 from omnilive.lanes import Job, Lane, Lanes, Progress, ThreadLanes, VirtualLanes, Work
 from omnilive.service.watchdog import StuckLanes, keep_watch, lanes_of
 from omnilive.systemd import watchdog_s
-from supervisor import Supervisor
 
 WITHIN_S = 8.0
 """So that the watchdog looks once a second."""
