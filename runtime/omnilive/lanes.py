@@ -8,7 +8,7 @@ virtual time it declares, ``ThreadLanes`` runs each lane on a thread of its own.
 
 from omnilive.scheduling.base import LaneFullError, Lanes, Timer
 from omnilive.scheduling.config import LanesConfig
-from omnilive.scheduling.jobs import Finished, Job, Lane, Work
+from omnilive.scheduling.jobs import Finished, Job, Lane, Progress, Work
 from omnilive.scheduling.threads import ThreadLanes
 from omnilive.scheduling.virtual import VirtualLanes
 
@@ -19,6 +19,7 @@ __all__ = [
     "LaneFullError",
     "Lanes",
     "LanesConfig",
+    "Progress",
     "ThreadLanes",
     "Timer",
     "VirtualLanes",

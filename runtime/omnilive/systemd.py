@@ -10,6 +10,25 @@ import socket
 from collections.abc import Mapping
 
 NOTIFY_SOCKET = "NOTIFY_SOCKET"
+WATCHDOG_USEC, WATCHDOG_PID = "WATCHDOG_USEC", "WATCHDOG_PID"
+
+
+def watchdog_s(environment: Mapping[str, str] | None = None) -> float | None:
+    """Seconds within which the service manager wants to hear ``WATCHDOG=1``, or it steps in.
+
+    Args:
+        environment: of sd_watchdog_enabled(3); the process's own when None.
+
+    Returns:
+        None when it does not watch this process.
+    """
+    named = os.environ if environment is None else environment
+    microseconds = named.get(WATCHDOG_USEC, "")
+    if not microseconds.isdecimal() or int(microseconds) == 0:
+        return None
+    if named.get(WATCHDOG_PID, str(os.getpid())) != str(os.getpid()):
+        return None
+    return int(microseconds) / 1e6
 
 
 def notify(*lines: str, environment: Mapping[str, str] | None = None) -> bool:

@@ -21,8 +21,11 @@ from rich.table import Table
 from rich.text import Text
 
 from omnilive import __version__
+from omnilive.config import load_config
 from omnilive.engine.backends import BackendState, backend_states
+from omnilive.engine.config import EngineConfig
 from omnilive.engine.fingerprint import device_fingerprint
+from omnilive.engine.manifest_file import read_manifest
 from omnilive.errors import OmniLiveError, SetupError
 
 LOW_MEMORY_BYTES = 2 * 2**30
@@ -57,14 +60,20 @@ class Finding:
     mend: str = ""
 
 
-def doctor(pack: str | None) -> int:
+def doctor(pack: str | None, config_file: str | None = None) -> int:
     """Print every finding: a table on a terminal, a line each in a pipe.
+
+    Args:
+        pack: folder of an engine pack to check; None takes that of the configuration.
+        config_file: TOML file of a run or of the service to check.
 
     Returns:
         0.
 
     Raises:
-        SetupError: when something that a run needs is missing.
+        SetupError: when something that a run needs is missing, or would fall to the CPU although
+            the pack or the configuration asks for a GPU.
+        ConfigError: the file cannot be used.
     """
     checks: list[Callable[[], list[Finding]]] = [
         _program,
@@ -76,8 +85,12 @@ def doctor(pack: str | None) -> int:
         _codecs,
     ]
     findings = [finding for check in checks for finding in _found(check)]
+    config = load_config("edge", Path(config_file)) if config_file else None
+    if pack is None and config is not None:
+        pack = config.service.pack or None
     if pack is not None:
         findings += _pack(Path(pack))
+    findings += _gpu(Path(pack) if pack else None, config.engine if config else None)
     _show(findings, Console())
     missing = [f for f in findings if f.level == "missing"]
     if missing:
@@ -241,6 +254,25 @@ def _pack(path: Path) -> list[Finding]:
             return [Finding("ok", "pack", fact)]
     except OmniLiveError as e:
         return [Finding("missing", "pack", f"{e.where}: {e.what}", e.mend)]
+
+
+def _gpu(path: Path | None, config: EngineConfig | None) -> list[Finding]:
+    """Whether what is asked of a GPU would run there; nothing where nothing is asked."""
+    from omnilive.cli.doctor_gpu import asked_of_gpu, silent_fallbacks, trial
+
+    try:
+        manifest = read_manifest(path) if path else None
+    except OmniLiveError:
+        manifest = None  # the check of the pack says why
+    lacks = silent_fallbacks(manifest, config, backend_states())
+    asked = asked_of_gpu(manifest, config)
+    if asked and not lacks and path and manifest:
+        failed = trial(path, manifest)
+        lacks = [failed] if failed else []
+    if lacks:
+        return [Finding("missing", "gpu as asked", fact, mend) for fact, mend in lacks]
+    facts = [f"{name} has a GPU for {why}" for name, why in asked.items()]
+    return [Finding("ok", "gpu as asked", fact) for fact in facts]
 
 
 def _installed(package: str) -> bool:

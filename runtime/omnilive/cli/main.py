@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_calibrate(commands)
     doctor = commands.add_parser("doctor", help="what this machine offers and what is missing")
     doctor.add_argument("--pack", metavar="DIR", help="also check this engine pack")
+    doctor.add_argument("--config", metavar="FILE", help="also check what this TOML file asks for")
     doctor.set_defaults(call=_doctor)
     report = commands.add_parser("report", help="write report.html for the log in a folder")
     report.add_argument("folder", metavar="DIR", help="folder that holds events.jsonl")
@@ -231,7 +232,7 @@ def _calibrate(args: argparse.Namespace) -> int:
 def _doctor(args: argparse.Namespace) -> int:
     from omnilive.cli import doctor
 
-    return doctor.doctor(args.pack)
+    return doctor.doctor(args.pack, args.config)
 
 
 def _report(args: argparse.Namespace) -> int:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Any
 
+from omnilive.cli.address import qr_code, reachable
 from omnilive.config import load_config
 from omnilive.errors import SetupError
+
+READY = "ready at "
+"""How the service's line with its URL begins."""
 
 
 def serve(
@@ -42,5 +47,15 @@ def serve(
             where="omnilive serve",
             mend="pip install 'omnilive-edge[serve]'.",
         ) from e
-    asyncio.run(run_service(config, lambda line: print(line, flush=True)))
+    asyncio.run(run_service(config, _say))
     return 0
+
+
+def _say(line: str) -> None:
+    """Print a line; where it says what a phone can open, for its camera as well."""
+    print(line, flush=True)
+    if line.startswith(READY):
+        url = reachable(line.split()[2])
+        code = qr_code(url)
+        if code and sys.stdout.isatty():
+            print(f"{url}\n{code}", flush=True)

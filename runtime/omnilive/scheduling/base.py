@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from omnilive.scheduling.config import LanesConfig
-from omnilive.scheduling.jobs import Finished, Job, Lane, Work
+from omnilive.scheduling.jobs import Finished, Job, Lane, Progress, Work
 from omnilive.scheduling.trace import Span
 
 DROP_OLDEST = frozenset({Lane.SEE})
@@ -89,6 +89,10 @@ class Lanes(abc.ABC):
     @abc.abstractmethod
     def figures(self) -> Mapping[str, Mapping[str, Any]]:
         """What was counted and measured of each lane, by its name."""
+
+    @abc.abstractmethod
+    def progress(self) -> Mapping[Lane, Progress]:
+        """How far each lane has come; in real time from any thread."""
 
     @abc.abstractmethod
     def _load(self, lane: Lane) -> int:

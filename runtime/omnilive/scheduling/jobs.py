@@ -37,6 +37,19 @@ class Finished(Generic[T_co]):
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How far a lane has come: one that owes something and never ends any of it is stuck.
+
+    Attributes:
+        ended: jobs that have run to their end since the beginning.
+        owed: jobs that wait, run, or whose outcome the loop has not taken.
+    """
+
+    ended: int
+    owed: int
+
+
+@dataclass(frozen=True)
 class Job:
     """One unit that a lane runs without pause: the unit of pre-emption.
 

@@ -15,7 +15,7 @@ from omnilive._native import LaneScheduler
 from omnilive.clock import MonotonicClock
 from omnilive.scheduling.base import DROP_OLDEST, Lanes, drop, timed
 from omnilive.scheduling.config import LanesConfig
-from omnilive.scheduling.jobs import Job, Lane
+from omnilive.scheduling.jobs import Job, Lane, Progress
 from omnilive.scheduling.trace import Span
 
 LONGEST_WAIT_US = 60_000_000
@@ -65,6 +65,7 @@ class ThreadLanes(Lanes):
             trace_capacity=spans_kept,
             ranges_library=RANGES_LIBRARY,
         )
+        self._taken = dict.fromkeys(Lane, 0)
         # Threads of Python's making, so that debuggers and tracebacks know them by name.
         self._threads = [
             threading.Thread(
@@ -128,6 +129,17 @@ class ThreadLanes(Lanes):
         """See ``Lanes.figures``: counts by fate, and quantiles of waits and runs."""
         return {lane.value: self._scheduler.figures(INDEX[lane]) for lane in Lane}
 
+    def progress(self) -> Mapping[Lane, Progress]:
+        """See ``Lanes.progress``."""
+        taken = dict(self._taken)  # first: what is taken afterwards has ended before
+        found = {}
+        for lane, index in INDEX.items():
+            counted = self._scheduler.figures(index)
+            ended = counted["done"] + counted["failed"]
+            gone = counted["dropped"] + counted["cancelled"] + taken[lane]
+            found[lane] = Progress(ended, counted["submitted"] - gone)
+        return found
+
     def _wait_us(self) -> int | None:
         """How long the loop may wait for arrivals, or None when there is nothing to wait for."""
         due_us = self._next_due_us()
@@ -163,6 +175,7 @@ class ThreadLanes(Lanes):
         if dropped:
             drop(job)
         else:
+            self._taken[job.lane] += 1
             _, finished = value
             self._hand_over(job, finished)
         self._room_made(job.lane)

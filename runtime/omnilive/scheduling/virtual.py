@@ -10,7 +10,7 @@ from typing import Any
 from omnilive.clock import VirtualClock
 from omnilive.scheduling.base import DROP_OLDEST, Lanes, timed
 from omnilive.scheduling.config import LanesConfig
-from omnilive.scheduling.jobs import Finished, Job, Lane
+from omnilive.scheduling.jobs import Finished, Job, Lane, Progress
 from omnilive.scheduling.trace import Span
 
 
@@ -64,6 +64,16 @@ class VirtualLanes(Lanes):
     def figures(self) -> Mapping[str, Mapping[str, Any]]:
         """See ``Lanes.figures``: counts by fate."""
         return {lane.value: dict(counts) for lane, counts in self._counts.items()}
+
+    def progress(self) -> Mapping[Lane, Progress]:
+        """See ``Lanes.progress``."""
+        return {
+            lane: Progress(
+                counts["done"],
+                counts["submitted"] - counts["done"] - counts["dropped"] - counts["cancelled"],
+            )
+            for lane, counts in self._counts.items()
+        }
 
     def _load(self, lane: Lane) -> int:
         return len(self._waiting[lane])

@@ -10,7 +10,7 @@ import asyncio
 import dataclasses
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +23,7 @@ from omnilive.config import RuntimeConfig
 from omnilive.engine.pack import EnginePack
 from omnilive.errors import OmniLiveError
 from omnilive.events import Event, to_json
+from omnilive.lanes import Lane, Progress
 from omnilive.service.guarded_http import Check
 from omnilive.service.media_frames import encode_answer_audio
 from omnilive.service.memory_view import MemoryView
@@ -196,6 +197,10 @@ class LiveSession:
     def now_us(self) -> int:
         """Stream time, microseconds."""
         return self._session.now_us()
+
+    def progress(self) -> Mapping[Lane, Progress]:
+        """How far each of its lanes has come."""
+        return self._session.progress()
 
     def _run(self) -> None:
         error: BaseException | None = None

@@ -29,7 +29,8 @@ from omnilive.service.live_session import LiveSession, SessionNames
 from omnilive.service.metrics import Metrics
 from omnilive.service.pull_guard import check_pull
 from omnilive.service.sessions import FullError, Sessions
-from omnilive.systemd import notify
+from omnilive.service.watchdog import keep_watch, lanes_of
+from omnilive.systemd import notify, watchdog_s
 
 IDLE_S = 20.0
 """How long an HTTP connection may ask for nothing, seconds."""
@@ -57,6 +58,7 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
     tls = _tls(config)
     config = await asyncio.to_thread(with_measured_threads, config)
     loop = asyncio.get_running_loop()
+    notify("STATUS=opening the engine pack")
     pack, capacity = await asyncio.to_thread(_open, config)
     warm = asyncio.Event()
     metrics = Metrics(
@@ -99,9 +101,13 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
         warm.set()
         notify("READY=1", f"STATUS=ready for {sessions.capacity} sessions")
         say(f"ready at {scheme}://{service.host}:{port}/ for {sessions.capacity} sessions")
-        watching = asyncio.ensure_future(_watch_own(sessions, service.source.split()))
+        watching = [
+            asyncio.ensure_future(_watch_own(sessions, service.source.split())),
+            asyncio.ensure_future(_watch_lanes(sessions)),
+        ]
         await stop.wait()
-        watching.cancel()
+        for watch in watching:
+            watch.cancel()
         notify("STOPPING=1", "STATUS=letting answers end")
         say("stopping: letting answers end")
         await sessions.drain()
@@ -123,6 +129,13 @@ async def _watch_own(sessions: Sessions, addresses: list[str]) -> None:
             log.error("the session of service.source cannot begin: %s", error)
         failures += 1
         await asyncio.sleep(backoff.wait_s(failures, rng))
+
+
+async def _watch_lanes(sessions: Sessions) -> None:
+    """Ping the service manager's watchdog, where it has one, while every lane gets on."""
+    within_s = watchdog_s()
+    if within_s is not None:
+        await keep_watch(within_s, lambda: lanes_of({s.names.id: s for s in sessions.all()}))
 
 
 def stop_on_signals(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

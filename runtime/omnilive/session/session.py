@@ -6,7 +6,7 @@ It wires and counts; every decision belongs to the stage that makes it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from omnilive.config import RuntimeConfig
 from omnilive.engine.pack import EnginePack
 from omnilive.errors import OutputError
 from omnilive.eventlog import EventLog, Listener
-from omnilive.lanes import Lanes, ThreadLanes, VirtualLanes
+from omnilive.lanes import Lane, Lanes, Progress, ThreadLanes, VirtualLanes
 from omnilive.memory.compressor import Compressor
 from omnilive.memory.grounding import Grounding
 from omnilive.memory.keyframes import KeyframeStore
@@ -260,6 +260,10 @@ class Session:
     def now_us(self) -> int:
         """Stream time, microseconds; from any thread."""
         return self._lanes.now_us()
+
+    def progress(self) -> Mapping[Lane, Progress]:
+        """How far each lane has come; of a live session from any thread."""
+        return self._lanes.progress()
 
     def ask(self, text: str) -> bool:
         """Ask a typed question now.

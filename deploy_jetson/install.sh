@@ -1,0 +1,244 @@
+#!/usr/bin/env bash
+# Installs OmniLive Edge as a system service, or removes it. Running it again changes nothing that
+# is in place and keeps configuration, token, certificates and state.
+set -euo pipefail
+
+usage() {
+    cat <<'EOF'
+Usage: install.sh [--device CLASS] [--tls [--name HOST]...] [--wheelhouse DIR] [--python PYTHON]
+                  [--prefix DIR] [--root DIR]
+       install.sh --uninstall [--purge] [--prefix DIR] [--root DIR]
+
+For JetPack 6 (Ubuntu 22.04), JetPack 7 (Ubuntu 24.04), and Debian 12 or these Ubuntus on x86.
+
+  --device CLASS    configuration to begin with, a name in configs/; default: what this machine is
+  --tls             speak HTTPS with a certificate of a CA made here: phones need it for microphone
+  --name HOST       further name or address the certificate is for (default: this host's own)
+  --wheelhouse DIR  install from the wheels in DIR and fetch nothing
+  --python PYTHON   Python 3.10 to 3.12 to use; default: python3
+  --prefix DIR      where the program goes; default: /opt/omnilive
+  --root DIR        install below DIR and leave this machine's users and services alone
+  --uninstall       remove the program and the unit; --purge: also configuration, state and user
+EOF
+}
+
+die() {
+    echo "install.sh: $1" >&2
+    [ $# -lt 2 ] || echo "  -> $2" >&2
+    exit 1
+}
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+device='' tls='' wheelhouse='' python=python3 prefix=/opt/omnilive root='' uninstall='' purge=''
+names=()
+while [ $# -gt 0 ]; do
+    case $1 in
+    --device | --name | --wheelhouse | --python | --prefix | --root)
+        [ $# -ge 2 ] || die "$1 needs a value" "install.sh --help"
+        case $1 in
+        --device) device=$2 ;;
+        --name) names+=("$2") ;;
+        --wheelhouse) wheelhouse=$2 ;;
+        --python) python=$2 ;;
+        --prefix) prefix=$2 ;;
+        --root) root=$2 ;;
+        esac
+        shift 2
+        ;;
+    --tls) tls=yes && shift ;;
+    --uninstall) uninstall=yes && shift ;;
+    --purge) purge=yes && shift ;;
+    -h | --help) usage && exit 0 ;;
+    *) die "does not know $1" "install.sh --help" ;;
+    esac
+done
+case $prefix in
+/?*) ;;
+*) die "--prefix is $prefix" "Name an absolute folder of its own." ;;
+esac
+[[ $prefix =~ ^[A-Za-z0-9/._-]+$ ]] || die "--prefix is $prefix" "Use letters, digits and /._- only."
+[ -z "$purge" ] || [ -n "$uninstall" ] || die "--purge goes with --uninstall"
+root=${root%/}
+if [ -n "$root" ]; then
+    mkdir -p "$root"
+    root=$(cd "$root" && pwd)
+elif [ "$(id -u)" != 0 ]; then
+    die "changes system folders and needs root" "sudo $0, or --root DIR to try it out"
+fi
+
+program=$root$prefix
+venv=$program/venv
+settings=$root/etc/omnilive
+state=$root/var/lib/omnilive
+unit=$root/etc/systemd/system/omnilive.service
+
+# On this machine itself, and not below --root.
+on_machine() {
+    [ -n "$root" ] || "$@"
+}
+
+has_systemd() {
+    [ -z "$root" ] && [ -d /run/systemd/system ]
+}
+
+if [ -n "$uninstall" ]; then
+    if has_systemd && [ -e "$unit" ]; then
+        systemctl disable --now omnilive.service
+    fi
+    rm -f "$unit"
+    rm -rf "$venv" "$program/share"
+    rmdir "$program" 2>/dev/null || true # others may have put something there
+    if [ -n "$purge" ]; then
+        rm -rf "$settings" "$state"
+        if [ -z "$root" ] && id omnilive >/dev/null 2>&1; then
+            userdel omnilive
+        fi
+    fi
+    if has_systemd; then
+        systemctl daemon-reload
+    fi
+    kept=" Kept: $settings and $state (--purge removes them)."
+    echo "omnilive is removed.${purge:+ So are its configuration and state.}$([ -n "$purge" ] || echo "$kept")"
+    exit 0
+fi
+
+command -v openssl >/dev/null || die "needs openssl" "apt-get install openssl"
+version=$("$python" -c 'import sys; print("%d%d" % sys.version_info[:2])' 2>/dev/null) ||
+    die "cannot run $python" "apt-get install python3 python3-venv"
+case $version in
+310 | 311 | 312) ;;
+*) die "needs Python 3.10, 3.11 or 3.12; $python is another" "--python /path/to/python3.12" ;;
+esac
+"$python" -c 'import ensurepip, venv' 2>/dev/null ||
+    die "$python has no venv" "apt-get install python3-venv"
+[ -z "$wheelhouse" ] || [ -d "$wheelhouse" ] || die "finds no folder $wheelhouse" "--wheelhouse DIR"
+
+# Prints the class of this machine: a name in configs/.
+this_device() {
+    local model='' gib
+    [ ! -r /proc/device-tree/model ] || model=$(tr -d '\0' </proc/device-tree/model)
+    gib=$(awk '/^MemTotal/ { print int($2 / 1048576) }' /proc/meminfo)
+    case $model in
+    *Thor*) echo thor ;;
+    *AGX*Orin*) if [ "$gib" -gt 40 ]; then echo agx-orin-64gb; else echo agx-orin-32gb; fi ;;
+    *Orin*NX*) echo orin-nx-16gb ;;
+    *Orin*) echo orin-nano-8gb ;;
+    *) if [ -e /dev/nvidia0 ]; then echo server-gpu; else echo server-cpu; fi ;;
+    esac
+}
+
+device=${device:-$(this_device)}
+[ -f "$here/configs/$device.toml" ] ||
+    die "has no configuration for $device" "--device is one of: $(basename -s .toml "$here"/configs/*.toml | xargs)"
+
+if [ -z "$root" ] && ! id omnilive >/dev/null 2>&1; then
+    useradd --system --user-group --home-dir /var/lib/omnilive --shell /usr/sbin/nologin omnilive
+fi
+for group in audio video render; do
+    if [ -z "$root" ] && getent group "$group" >/dev/null; then
+        usermod --append --groups "$group" omnilive
+    fi
+done
+
+# JetPack's TensorRT is a system package of Python's: the environment sees those.
+[ -x "$venv/bin/python" ] || "$python" -m venv --system-site-packages "$venv"
+pip=("$venv/bin/python" -m pip install --quiet --disable-pip-version-check)
+if [ -n "$wheelhouse" ]; then
+    "${pip[@]}" --no-index --find-links "$wheelhouse" --upgrade 'omnilive-edge[serve]'
+else
+    "${pip[@]}" --constraint "$here/../constraints/py$version.txt" "$here/..[serve]"
+fi
+
+install -d "$program/share" "$state" "$settings" "$(dirname "$unit")"
+install -m 644 "$here/README.md" "$program/share/README.md"
+sed "s|/opt/omnilive|$prefix|g" "$here/omnilive.service" >"$unit.new"
+chmod 644 "$unit.new"
+mv "$unit.new" "$unit"
+
+config=$settings/omnilive.toml
+[ -e "$config" ] || install -m 644 "$here/configs/$device.toml" "$config"
+token=$settings/token
+[ -e "$token" ] || (umask 077 && openssl rand -hex 24 >"$token")
+on_machine chown omnilive:omnilive "$token" "$state"
+
+# Makes a CA, and a certificate by it for the names in $1, as openssl writes them.
+make_certificates() {
+    (
+        cd "$certificates"
+        umask 077
+        exec 2>openssl.log
+        trap 'cat openssl.log >&3' ERR
+        if [ ! -e ca.key ]; then
+            openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 \
+                -subj "/CN=OmniLive local CA" -keyout ca.key -out ca.pem \
+                -addext "keyUsage=critical,keyCertSign,cRLSign"
+        fi
+        openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=omnilive" \
+            -keyout server.key -out server.csr
+        # Phones accept no longer life than 825 days.
+        printf 'subjectAltName=%s\nextendedKeyUsage=serverAuth\nbasicConstraints=CA:FALSE\n' "$1" \
+            >server.ext
+        openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -days 820 -extfile server.ext \
+            -set_serial "0x$(openssl rand -hex 15)" -out server.pem
+        rm server.csr server.ext
+        chmod 644 ca.pem server.pem
+        rm openssl.log
+    ) 3>&2
+}
+
+# Prints the names a certificate is for: this host's, its addresses, and those of --name.
+subject_names() {
+    local name seen=
+    for name in "$(hostname)" "$(hostname).local" localhost 127.0.0.1 \
+        $(hostname -I 2>/dev/null || true) ${names[@]+"${names[@]}"}; do
+        case ",$seen," in
+        *":$name,"*) continue ;;
+        esac
+        [[ $name =~ ^[A-Za-z0-9.:-]+$ ]] || die "--name is $name" "Give a host name or an address."
+        case $name in
+        *:* | *[!0-9.]*) case $name in
+            *:*) seen+=${seen:+,}IP:$name ;;
+            *) seen+=${seen:+,}DNS:$name ;;
+            esac ;;
+        *) seen+=${seen:+,}IP:$name ;;
+        esac
+    done
+    echo "$seen"
+}
+
+if [ -n "$tls" ]; then
+    certificates=$settings/tls
+    install -d "$certificates"
+    wanted=$(subject_names)
+    if ! [ "$(cat "$certificates/names" 2>/dev/null)" = "$wanted" ] ||
+        ! openssl x509 -checkend 2592000 -noout -in "$certificates/server.pem" >/dev/null 2>&1; then
+        make_certificates "$wanted"
+        echo "$wanted" >"$certificates/names"
+    fi
+    on_machine chown omnilive:omnilive "$certificates/server.key"
+    sed -i 's|^# \(tls_[a-z]* = \)|\1|' "$config"
+fi
+
+if has_systemd; then
+    systemctl daemon-reload
+    systemctl enable omnilive.service
+fi
+
+scheme=http
+if grep -q '^tls_certificate = ' "$config"; then scheme=https; fi
+address=$(hostname -I 2>/dev/null | awk '{ print $1 }') || address=
+port=$(sed -n 's/^port = \([0-9]*\).*/\1/p' "$config")
+url=$scheme://${address:-$(hostname)}:${port:-8080}/
+cat <<EOF
+omnilive is installed in $program for $device.
+  configuration  $config
+  token          $token
+  engine pack    put it into $state/pack (docs: engines/README.md), then: systemctl start omnilive
+  page           $url
+EOF
+if [ "$scheme" = https ]; then
+    echo "  on a phone     install $settings/tls/ca.pem as a CA certificate first"
+fi
+if [ -x "$venv/bin/segno" ]; then
+    "$venv/bin/segno" --compact "$url"
+fi
