@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from omnilive_export.partial import read_manifest
 
 from omnilive.cli.doctor import doctor
 from omnilive.cli.plan import plan
 from omnilive.engine.manifest import ENGINE_NAMES
+from omnilive.engine.manifest_file import read_manifest
 from omnilive.engine.pack import open_pack
 from omnilive.errors import BuildError, PackError, SetupError
 from omnilive_export.accuracy.cases import arena_feeds, language_feeds

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from plain_folders import Bend, audio_encoder, memory_tower, other_weights, reasoner_tower
+from plain_folders import (
+    PREPROCESSOR,
+    Bend,
+    audio_encoder,
+    memory_tower,
+    other_weights,
+    reasoner_tower,
+)
 
-from export_checkpoints import micro_checkpoint
+from export_checkpoints import checkpoint_with, micro_checkpoint
 from omnilive.engine.manifest import Manifest
 from omnilive.engine.manifest_file import read_manifest
 from omnilive.errors import CheckpointError, ConfigError
@@ -39,12 +47,15 @@ WRITERS: dict[str, Callable[..., Path]] = {
 }
 
 
-def build(folder: Path, out: Path, *flags: str, **models: str) -> int:
+def build(
+    folder: Path, out: Path, *flags: str, checkpoint: Path | None = None, **models: str
+) -> int:
     """Build by a recipe in ``folder`` with ``models``, which are written as they are given."""
     lines = [f"{part} = '{path}'" for part, path in models.items()]
     file = folder / "mine.toml"
     file.write_text("\n".join([RECIPE, "[models]", *lines]) if models else RECIPE)
-    arguments = ["--checkpoint", str(micro_checkpoint()), "--out", str(out), "--recipe", str(file)]
+    source = str(checkpoint or micro_checkpoint())
+    arguments = ["--checkpoint", source, "--out", str(out), "--recipe", str(file)]
     return main([*arguments, "--no-accuracy", *flags])
 
 
@@ -152,6 +163,31 @@ def test_a_folder_of_another_geometry_is_refused_before_anything_is_written(
     told = capsys.readouterr().err
     assert says in told and str(tower) in told and "Traceback" not in told
     assert list(out.parent.iterdir()) == []
+
+
+def test_an_encoder_of_other_mel_bands_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    encoder = audio_encoder(micro_checkpoint(), tmp_path / "tower", config_with(num_mel_bins=128))
+    extractor = encoder / PREPROCESSOR
+    extractor.write_text(json.dumps({**json.loads(extractor.read_text()), "feature_size": 128}))
+    assert build(tmp_path, tmp_path / "pack", audio_encoder="tower") == CheckpointError.exit_code
+    assert "num_mel_bins expected 80, found 128" in capsys.readouterr().err
+
+
+def test_a_tower_without_the_hidden_state_that_is_read_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fourth_last(config: dict[str, Any]) -> None:
+        config["mm_vision_select_layer"] = -4
+
+    checkpoint = checkpoint_with(tmp_path, "memory/config.json", fourth_last)
+    memory_tower(micro_checkpoint(), tmp_path / "tower", config_with(num_hidden_layers=2))
+    models = {"memory_vit": "tower"}
+    code = build(tmp_path, tmp_path / "pack", checkpoint=checkpoint, **models)
+    assert code == CheckpointError.exit_code
+    told = capsys.readouterr().err
+    assert "num_hidden_layers expected at least 3, for hidden state -4, found 2" in told
 
 
 @pytest.mark.parametrize(
