@@ -141,7 +141,7 @@ def test_a_pack_that_missed_its_accuracy_loads_only_when_told_to(tmp_path: Path)
     record = {"passed": False, "cosine": 0.5, "tolerance": {"cosine": 0.9}, "top1": None}
     write_pack(tmp_path, edit=lambda m: with_engine(m, "vlm_lm", accuracy=record))
     error = refusal(tmp_path)
-    assert "engine vlm_lm" in error.what
+    assert "engine vlm_lm" in error.where
     assert "cosine 0.5" in error.what
     open_pack(tmp_path, allow_inaccurate=True, config=ONE_THREAD).close()
 
