@@ -72,11 +72,6 @@ class Spoken:
     text: str
 
 
-def wrong_share(items: Sequence[Counted]) -> float:
-    """All that is wrong over all there is: the word error rate, or 1 - accuracy."""
-    return sum(item.wrong for item in items) / max(1, sum(item.of for item in items))
-
-
 def takes(seed: int, count: int, split: Split, *, seen_voices: bool) -> list[Take]:
     """Held-out sentences, said by voices of training or by the split's own."""
     voices = grammar.TRAINING if seen_voices else split.value

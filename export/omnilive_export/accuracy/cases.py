@@ -12,8 +12,6 @@ import numpy as np
 from omnilive.engine.interface import F32, I64
 from omnilive_export.accuracy.segments import Array, RunnableGraph, Values
 
-NO_ROWS = np.zeros(0, np.int64)
-
 
 @dataclass(frozen=True, eq=False)
 class Case:

@@ -35,6 +35,10 @@ from omnilive.systemd import notify, watchdog_s
 IDLE_S = 20.0
 """How long an HTTP connection may ask for nothing, seconds."""
 
+HEALTHY_S = 60.0
+"""A session of the service's own that lasted so long had been healthy: its failures count anew,
+seconds."""
+
 HANG_UP_S = 1.0
 """How long clients may take to hang up at the end, seconds."""
 
@@ -120,14 +124,16 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
 async def _watch_own(sessions: Sessions, addresses: list[str]) -> None:
     """Keep a session of the service's own on its configured source; begin anew when it fails."""
     backoff, failures, rng = Backoff(), 0, random.Random()
+    now_s = asyncio.get_running_loop().time
     while addresses:
+        began_s = now_s()
         try:
             session = sessions.begin_own()
             session.pull(addresses)
             await session.ended.wait()
         except (OmniLiveError, FullError) as error:
             log.error("the session of service.source cannot begin: %s", error)
-        failures += 1
+        failures = 1 if now_s() - began_s >= HEALTHY_S else failures + 1
         await asyncio.sleep(backoff.wait_s(failures, rng))
 
 
