@@ -139,7 +139,7 @@ class LiveSession:
             self._session.playout(Played(generation, samples, final))
 
     def resume_answer(self) -> bool:
-        """Go on with the answer that was interrupted last; False when it cannot be."""
+        """Go on with the answer interrupted last, if there is one; False once it has ended."""
         return self._session.resume()
 
     def pull(self, addresses: Sequence[str], check: Check | None = None) -> None:
