@@ -27,6 +27,7 @@ class Task:
         on_step: called on the loop with each step's result.
         on_end: called on the loop after the last step, not when the task was dropped.
         generation: as in ``Job``.
+        name: what it is called in a trace; by default as the function of its steps is.
         feeds: lane that ``on_step`` submits to, if any: each step waits until that lane has
             room for ``JOBS_PER_STEP`` jobs, so that a slow lane slows what feeds it.
     """
@@ -36,6 +37,7 @@ class Task:
     on_end: Callable[[], None] | None = None
     generation: int | None = None
     feeds: Lane | None = None
+    name: str = ""
 
 
 class TaskQueue:
@@ -119,7 +121,7 @@ class TaskQueue:
                 done=lambda finished: self._stepped(task, finished),
                 dropped=lambda: self._dropped(task),
                 generation=task.generation,
-                name=str(getattr(task.steps, "__name__", "step")).strip("_"),
+                name=task.name or str(getattr(task.steps, "__name__", "step")).strip("_"),
             )
         )
 

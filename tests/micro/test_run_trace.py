@@ -20,7 +20,12 @@ def test_a_run_writes_what_its_lanes_did(
     events = json.loads(path.read_text(encoding="utf-8"))["traceEvents"]
     lanes = {e["tid"]: e["args"]["name"] for e in events if e["ph"] == "M"}
     names = {(lanes[e["tid"]], e["name"]) for e in events if e["ph"] == "X"}
-    assert {("see", "encode"), ("remember", "remember"), ("reason", "steps")} <= names
+    assert {
+        ("see", "encode"),
+        ("remember", "remember"),
+        ("reason", "answer"),
+        ("listen", "transcribing"),
+    } <= names
 
 
 def test_a_trace_that_cannot_be_written_is_one_clear_line(

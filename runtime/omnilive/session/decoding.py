@@ -45,10 +45,10 @@ class Decoding:
         ``AnswerToken``, or None.
         """
         if speaking.answer is None:
-            return self._whole(speaking)
-        return self._rest(speaking, speaking.answer)
+            return self._answer(speaking)
+        return self._resume(speaking, speaking.answer)
 
-    def _whole(self, speaking: Speaking) -> Steps:
+    def _answer(self, speaking: Speaking) -> Steps:
         limit = self._reasoner.prompt_limit
         try:
             evidence = yield from self._evidence.read(speaking.question, limit)
@@ -80,7 +80,7 @@ class Decoding:
         yield Work(None, tiles * costs.tile_us)
         return assembly.prompt()
 
-    def _rest(self, speaking: Speaking, answer: Answer) -> Steps:
+    def _resume(self, speaking: Speaking, answer: Answer) -> Steps:
         """What is still to be said of an answer that was stopped."""
         answer.rollback(speaking.tokens)
         yield from self._decode(speaking, answer)

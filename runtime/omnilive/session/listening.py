@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from omnilive import events
 from omnilive.eventlog import EventLog
@@ -196,7 +196,9 @@ class Listening:
             if finished.value is not None:
                 done(Finished(finished.value, wall_us))
 
-        self._tasks.submit(Task(self._paid(steps), on_step, generation=generation))
+        self._tasks.submit(
+            Task(self._paid(steps), on_step, generation=generation, name=_name_of(steps))
+        )
 
     def _paid(self, steps: Generator[AudioStep, None, R]) -> Generator[Work[R | None], None, None]:
         """The steps with their cost, and at the end what they return."""
@@ -224,3 +226,8 @@ class Listening:
             + step.prompt_tokens * costs.audio_prefill_token_us
             + step.tokens * costs.audio_decode_step_us
         )
+
+
+def _name_of(steps: Generator[Any, None, Any]) -> str:
+    """As the function is called that made them."""
+    return str(getattr(steps, "__name__", ""))

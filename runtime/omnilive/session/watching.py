@@ -159,10 +159,10 @@ class Watcher:
     def prepare(self, snapshot: MemorySnapshot, generation: int) -> None:
         """Have ready what ``recall`` gives, while the words of the question are being heard."""
 
-        def steps() -> Generator[Work[None], None, None]:
+        def recalling() -> Generator[Work[None], None, None]:
             yield from self.recall(snapshot)
 
-        self._tasks.submit(Task(steps(), lambda finished: None, generation=generation))
+        self._tasks.submit(Task(recalling(), lambda finished: None, generation=generation))
 
     def _drop(self, pts_us: int) -> None:
         self.frames_dropped += 1
