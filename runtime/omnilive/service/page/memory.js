@@ -62,7 +62,8 @@ export class Memory {
   }
 
   #counted() {
-    this.count.textContent = `${this.#clips.size} ${say("clips")}`;
+    const count = this.#clips.size;
+    this.count.textContent = `${count} ${say(count === 1 ? "clip" : "clips")}`;
   }
 
   async #picture(keyframe, image) {

@@ -33,6 +33,7 @@ const CHINESE = {
   "Ask about what it has seen": "问问它看到了什么",
   Memory: "记忆",
   Close: "关闭",
+  clip: "个片段",
   clips: "个片段",
 };
 
