@@ -18,12 +18,8 @@ from omnilive_micropack.activations import run_stream
 from quantizer_measures import compared
 from replaying import RecordingPack, replay
 
-SECONDS = 24.0
+SECONDS = 60.0
 SEED, OTHER_SEED = 1_000_100, 1_000_120
-
-TRAINED_TO_A_GRID = "vlm_lm"
-"""The miniature's reasoner was trained with its weights rounded to the nearest int4 code, so no
-other choice of codes can be as near to its float32 weights' answers."""
 
 
 @pytest.fixture(scope="module")
@@ -79,10 +75,7 @@ def test_a_calibrated_pack_answers_more_like_fp32_than_one_rounded_to_nearest(
                 compared(expected[engine], actual, False)["output_error"]
                 for actual in (nearest, calibrated)
             ]
-            if engine == TRAINED_TO_A_GRID:
-                assert errors[1] < 0.1
-            else:
-                assert errors[1] < errors[0], engine
+            assert errors[1] < errors[0], engine
     lm = calibrated_pack.manifest.engines["vlm_lm"]
     assert lm.quantizers == {"blocks": "calibrated"}
 
