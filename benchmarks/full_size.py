@@ -25,6 +25,7 @@ from arguments import not_negative
 from omnilive.engine.fingerprint import device_fingerprint
 from omnilive.errors import BuildError, CheckpointError, OmniLiveError
 from omnilive.eventlog import output_error
+from result_file import write_file
 from results import versions
 from sizing.bars import GIB, MODELS, Bar, Build, bars
 from sizing.process_tree import Ran, run_measured
@@ -101,7 +102,10 @@ def _benchmark(args: argparse.Namespace, console: Console, progress: Console) ->
     held = bars({m.model: m.build for m in found})
     _print(console, found, held, load)
     if args.json is not None:
-        _write(args.json, _as_json(found, held, load, made=args.checkpoint is None))
+        write_file(
+            args.json,
+            json.dumps(_as_json(found, held, load, made=args.checkpoint is None), indent=1) + "\n",
+        )
     return MISSED if args.check and not all(bar.met for bar in held) else 0
 
 
@@ -237,14 +241,6 @@ def _as_json(
             for b in held
         ],
     }
-
-
-def _write(path: Path, result: dict[str, Any]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    except OSError as e:
-        raise output_error(e, path) from e
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from arguments import positive
 from attacks import attacking
 from live_service import Person, Running, running
 from omnilive.report.statistics import summarize
+from result_file import keep_result
 from results import versions
 
 PERSONS = 2
@@ -41,8 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="omnilive-hostile-") as folder:
         result = asyncio.run(_measure(args, Path(folder)))
     print(json.dumps(result, indent=2))
-    if args.json is not None:
-        args.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    if code := keep_result("hostile.py", args.json, result):
+        return code
     failed = result["lost"] > 0 or result["median_ratio"] > LARGEST_RATIO
     if args.check and failed:
         print("hostile.py: over the limits", file=sys.stderr)

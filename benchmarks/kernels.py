@@ -23,8 +23,8 @@ from kernel_measures import Measure, Sampled, ranking, resizing, sampling
 from omnilive._native import instruction_sets
 from omnilive.engine.fingerprint import device_fingerprint
 from omnilive.errors import OmniLiveError
-from omnilive.eventlog import output_error
 from omnilive.report.statistics import Summary, summarize
+from result_file import write_file
 from results import versions
 
 FORMAT = 1
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         found = _measure(args)
         result = as_json(found, args)
         if args.json is not None:
-            _write(args.json, json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+            write_file(args.json, json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     except OmniLiveError as e:
         print(f"kernels.py: {e}", file=sys.stderr)
         return e.exit_code
@@ -141,14 +141,6 @@ def _cells(measure: Measure, values: dict[str, Any]) -> Iterable[str]:
         bar = f"{'≥' if measure.at_least else '≤'} {measure.bar:g}"
         verdict = "ok" if values["met"] else "missed"
     return (measure.title, measure.unit, str(values["count"]), *figures, bar, verdict)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as e:
-        raise output_error(e, path) from e
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -32,6 +31,7 @@ from omnilive.engine.pack import open_pack
 from omnilive.errors import OmniLiveError
 from omnilive.lanes import Lane
 from omnilive.scheduling.cores import allowed_cores, measured_cores
+from result_file import keep_result
 from results import versions
 
 FORMAT = 1
@@ -66,7 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             "versions": versions(),
             "measures": as_json(rows),
         }
-        args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        if code := keep_result("lanes.py", args.json, result):
+            return code
     return 1 if args.check and missed(rows) else 0
 
 

@@ -27,6 +27,7 @@ from omnilive.engine.pack import open_pack
 from omnilive.errors import ConfigError, OmniLiveError
 from omnilive.eventlog import Listener, output_error
 from omnilive.events import Event, SourceOpened
+from result_file import write_file
 from results import Figure, as_json, figures
 from running import INSTRUCTION_THRESHOLD, benchmark_config, peak_rss_bytes, run_once
 from showing import FOOTNOTE, chart, table
@@ -115,9 +116,9 @@ def _benchmark(args: argparse.Namespace, console: Console, progress: Console) ->
     notes = _notes(result, runs)
     _print(_wide_enough(console), result, found, notes)
     if args.json is not None:
-        _write(args.json, json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+        write_file(args.json, json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     if args.html is not None:
-        _write(args.html, chart(found, _headline(result), notes))
+        write_file(args.html, chart(found, _headline(result), notes))
 
 
 def _source(
@@ -220,14 +221,6 @@ def _notes(result: dict[str, Any], runs: Sequence[RunSamples]) -> list[str]:
 def _wide_enough(console: Console) -> Console:
     """A pipe has no width of its own: lines must not be cut for it."""
     return console if console.is_terminal else Console(width=max(console.width, 100))
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as e:
-        raise output_error(e, path) from e
 
 
 if __name__ == "__main__":

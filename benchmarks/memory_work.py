@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import json
 import statistics
 import sys
 import tempfile
@@ -35,6 +34,7 @@ from omnilive.engine.pack import open_pack
 from omnilive.errors import OmniLiveError
 from omnilive.memory.config import LongTermConfig
 from omnilive.reasoning.config import BudgetConfig, ReasoningConfig
+from result_file import keep_result
 from results import versions
 
 FORMAT = 1
@@ -63,8 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("memory_work.py: stopped; there are no figures", file=sys.stderr)
         return 130
-    if args.json is not None:
-        args.json.write_text(json.dumps(_as_json(report, args), indent=2) + "\n", "utf-8")
+    if code := keep_result("memory_work.py", args.json, _as_json(report, args)):
+        return code
     return 1 if args.check and not all(bar.met for bar in report.bars) else 0
 
 

@@ -25,6 +25,7 @@ from arguments import positive
 from attacks import attacking
 from live_service import Person, Running, running
 from omnilive.report.statistics import summarize
+from result_file import keep_result
 from results import versions
 
 SESSIONS = 4
@@ -57,8 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="omnilive-soak-") as folder:
         result = asyncio.run(_soak(args.pack, Path(folder), args.minutes * 60.0))
     print(json.dumps(result, indent=2))
-    if args.json is not None:
-        args.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    if code := keep_result("soak.py", args.json, result):
+        return code
     failed = [name for name, held in result["checks"].items() if not held]
     if args.check and failed:
         print(f"soak.py: does not hold: {', '.join(failed)}", file=sys.stderr)

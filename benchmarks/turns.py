@@ -20,7 +20,7 @@ from rich.table import Table
 from arguments import positive
 from omnilive.engine.fingerprint import device_fingerprint
 from omnilive.errors import OmniLiveError
-from omnilive.eventlog import output_error
+from result_file import write_file
 from results import versions
 from turn_bars import Row, endpoint_rows, stopping_rows
 from turn_endpoints import measure_endpoints
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         rows, result = _measure(args)
         if args.json is not None:
-            _write(args.json, json.dumps(result, indent=1) + "\n")
+            write_file(args.json, json.dumps(result, indent=1) + "\n")
     except OmniLiveError as e:
         print(f"turns.py: {e}", file=sys.stderr)
         return e.exit_code
@@ -104,14 +104,6 @@ def _print(rows: Sequence[Row], load: object) -> None:
     wide = console if console.is_terminal else Console(width=max(console.width, 110))
     wide.print(table)
     wide.print(f"load of the machine before and after: {load}", style="dim", highlight=False)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as e:
-        raise output_error(e, path) from e
 
 
 if __name__ == "__main__":
