@@ -18,13 +18,16 @@ HOW_TO_GET_IT = (
     "needs nginx with RTMP: apt-get install --no-install-recommends nginx libnginx-mod-rtmp"
 )
 
+LISTENING = b"event method"
+"""In what nginx logs once its ports are open."""
+
 CONFIG = """
 load_module {module};
 daemon off;
 master_process off;
 worker_processes 1;
 pid {folder}/nginx.pid;
-error_log {folder}/error.log info;
+error_log stderr info;
 events {{ worker_connections 64; }}
 rtmp {{
   server {{
@@ -66,16 +69,13 @@ class RtmpServer:
         """Start it and wait until it takes connections."""
         self._process = await asyncio.create_subprocess_exec(
             *(self._nginx, "-p", str(self._file.parent), "-c", str(self._file)),
-            stderr=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
         )
-        for _ in range(200):
-            assert self._process.returncode is None, "nginx ended"
-            with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-                writer.close()
-                return
-            await asyncio.sleep(0.05)
-        raise AssertionError("nginx takes no connection")
+        log = self._process.stderr
+        assert log is not None
+        while LISTENING not in (line := await log.readline()):
+            assert line, "nginx ended"
+        self._drain = asyncio.ensure_future(log.read())
 
     async def kill(self) -> None:
         """End it at once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import time
 from collections.abc import AsyncIterator, Callable
@@ -31,6 +32,10 @@ Said = dict[str, Any]
 
 def is_frame(event: Said) -> bool:
     return bool(event["type"] == "frame_encoded")
+
+
+CAMERA_PERIOD_S = 0.5
+"""Longest time between two pictures; each event of the service brings the next one, too."""
 
 
 class Talk:
@@ -79,7 +84,7 @@ class Talk:
         await self.until(lambda _: enough())
 
     async def show(self, world: World, at_s: float, count: int) -> None:
-        """Send the picture of a time ``count`` times, a second apart, until they have been seen."""
+        """Send the picture of a time as a camera does, until it has been seen ``count`` times."""
         picture = io.BytesIO()
         Image.fromarray(paint(world, at_s, SIZE)).save(picture, "JPEG", quality=92)
         before = sum(is_frame(event) for event in self.events)
@@ -88,7 +93,9 @@ class Talk:
             message = PictureMessage(self._pictures, now_us, picture.getvalue())
             self._pictures += 1
             await self.socket.send_bytes(encode_media(message))
-            await asyncio.sleep(0.5)
+            async with self._changed:
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), CAMERA_PERIOD_S)
 
     async def ask(self, question: str) -> str:
         """Type a question; its answer, once it has been decoded."""

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from result_file import keep_result
 
 
