@@ -1,4 +1,4 @@
-"""Probes of the bare scheduler: what a job costs that does nothing, or two engines in a row.
+"""Probes of the scheduler: a job that does nothing, two engines in a row, a session that idles.
 
 Times come from the scheduler's own clock: when a job was submitted, started and ended.
 """
@@ -6,17 +6,24 @@ Times come from the scheduler's own clock: when a job was submitted, started and
 from __future__ import annotations
 
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
 
 from lane_bars import Row
 from omnilive._native import LaneScheduler, LaneTicket, OrtTensor, noop_job
 from omnilive.engine.config import EngineConfig
 from omnilive.engine.ort_native import open_library, open_model
 from omnilive.engine.pack import EnginePack
-from omnilive.lanes import LanesConfig, ThreadLanes
+from omnilive.session.session import RunOptions, Session
+from omnilive.sources.live import PAUSED_US, LiveSource
+from omnilive.sources.types import SAMPLE_RATE_HZ
+from running import benchmark_config
 
 SEE, REMEMBER = 1, 2
 SPIN_BAR_US, SLEEP_BAR_US, JOBS_PER_S_BAR = 5.0, 60.0, 200_000.0
@@ -126,25 +133,34 @@ def hand_off(pack: EnginePack, rounds: int) -> list[Row]:
     ]
 
 
-def idle_share(seconds: float) -> Row:
-    """CPU time of this process while its lanes wait for a source that gives nothing."""
-    lanes = ThreadLanes(LanesConfig())
-    lanes.start()
-    arrived = lanes.expect(lambda: None)  # the source's next item
-    spent: list[float] = []
-
-    def over() -> None:
-        spent.append(time.process_time() - begin)
-        arrived()
-
-    begin = time.process_time()
-    lanes.at(lanes.now_us() + round(seconds * 1e6), over)
-    try:
-        lanes.run()
-    finally:
-        lanes.close()
-    share = 100 * spent[0] / seconds
+def idle_share(pack: EnginePack, seconds: float) -> Row:
+    """CPU time of this process while a session's camera and microphone give nothing any more."""
+    config = benchmark_config("edge", None)
+    source = LiveSource(config.source, name="paused")
+    with tempfile.TemporaryDirectory(prefix="omnilive-idle-") as folder:
+        session = Session(pack, config, RunOptions(realtime=True), Path(folder))
+        thread = threading.Thread(target=session.run, args=(source,))
+        thread.start()
+        try:
+            _show_and_pause(source)
+            begin = time.process_time()
+            time.sleep(seconds)
+            spent = time.process_time() - begin
+        finally:
+            source.end()
+            thread.join()
+            session.close()
+    share = 100 * spent / seconds
     return Row("idle process, source paused", "% core", (share,), "maximum", IDLE_SHARE_BAR)
+
+
+def _show_and_pause(source: LiveSource) -> None:
+    """A second of sound and a picture, then nothing until the session takes it for a pause."""
+    picture = np.zeros((240, 320, 3), np.uint8)
+    while not source.push_frame(0, picture):  # until it reads
+        time.sleep(GAP_S)
+    source.push_pcm(0, np.zeros(SAMPLE_RATE_HZ, np.float32))
+    time.sleep(2 * PAUSED_US / 1e6)
 
 
 def _native_waits(spin_us: int, gap_s: float, jobs: int) -> tuple[float, ...]:
@@ -219,5 +235,5 @@ def probe(pack: EnginePack, jobs: int, idle_s: float) -> list[Row]:
         *start_latency(jobs),
         throughput(100 * jobs),
         *hand_off(pack, min(jobs, 200)),
-        idle_share(idle_s),
+        idle_share(pack, idle_s),
     ]
