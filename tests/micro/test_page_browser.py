@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from chromium import HOW_TO_GET_IT, browse, find_chromium
 from PIL import Image
-from serving import serving
+from serving import service, serving
 
 from omnilive_micropack.render import render_stream
 from omnilive_micropack.speech import SpokenItem
@@ -120,6 +120,59 @@ def test_a_person_asks_at_the_page_hears_the_right_answer_and_speaks_over_it(
             second = f"{TURN}[1]?.querySelector('.asked').textContent"
             assert "who is in the" in await page.until(f"{second}?.length > 3 && {second}")
             await page.screenshot(SHOTS / "4-interrupted.png")
+            assert not page.faults
+
+    asyncio.run(asyncio.wait_for(visit(), 150))
+
+
+TOKEN = "a-token-of-the-test-0123456789"
+
+
+@pytest.mark.skipif(find_chromium() is None, reason=HOW_TO_GET_IT)
+def test_the_page_asks_for_the_token_stops_at_once_and_is_heard_again_in_a_new_session(
+    micro_pack: Path, room: Room, tmp_path: Path
+) -> None:
+    browser = find_chromium()
+    assert browser is not None
+    token_file = tmp_path / "token"
+    token_file.write_text(TOKEN, encoding="utf-8")
+    silence = tmp_path / "silence.wav"
+    with wave.open(str(silence), "wb") as out:
+        out.setparams((1, 2, 48_000, 0, "NONE", ""))
+        out.writeframes(bytes(2 * 48_000))
+    typed = "document.getElementById('question').value = 'what do you see now'"
+    ask = f"{typed}; document.getElementById('ask').requestSubmit()"
+    press = "document.getElementById('{}').click()".format
+
+    async def visit() -> None:
+        async with (
+            service(
+                micro_pack, tmp_path / "state", SLOW_VOICE, f'token_file = "{token_file}"'
+            ) as on,
+            browse(browser, on.url, tmp_path / "profile", room.camera, silence) as page,
+        ):
+            await page.until("document.readyState === 'complete'")
+            await page.evaluate(press("start"))
+            await page.until("document.activeElement.id === 'token'")
+            await page.screenshot(SHOTS / "5-token.png")
+            page.faults.clear()  # the browser logs what was refused
+            await page.evaluate(f"document.getElementById('token').value = '{TOKEN}'")
+            await page.evaluate("document.getElementById('token-form').requestSubmit()")
+            await page.until("document.getElementById('connection').dataset.state === 'open'")
+            for count in (1, 2):
+                await page.evaluate(press("start"))
+                await page.until("document.getElementById('start').textContent === 'End'")
+                await page.until("document.querySelectorAll('#clips li').length")
+                await page.evaluate(ask)
+                await page.until("sounds(100)")
+                await page.evaluate(press("stop"))
+                await page.until("!sounds(300)")
+                stopped = f"{TURN}[{TURN}.length - 1].textContent.includes('stopped')"
+                await page.until(stopped)
+                await page.evaluate(press("start"))
+                await page.until("document.getElementById('connection').dataset.state === 'closed'")
+                assert await page.evaluate(f"{TURN}.length") == count
+            await page.screenshot(SHOTS / "6-again.png")
             assert not page.faults
 
     asyncio.run(asyncio.wait_for(visit(), 150))

@@ -222,6 +222,28 @@ def test_a_client_that_stops_an_answer_may_let_it_go_on() -> None:
     assert room.only(events.AnswerResumed).spoken == words_before(room, 3 * S)
 
 
+def test_a_client_that_means_an_answer_which_is_over_stops_nothing() -> None:
+    room = Room(answer=TALE, costs=QUICK)
+    room.ask(1, "what is this")
+    room.at(3, lambda: room.interruptions.interrupt(generation=0))
+    room.run(5)
+    assert order(room) == [("answer_finished", -1)]
+
+
+def test_a_client_that_means_the_answer_in_progress_stops_it() -> None:
+    room = Room(answer=TALE, costs=QUICK)
+    room.ask(1, "what is this")
+    current: list[int] = []
+
+    def stop() -> None:
+        current.extend(e.generation for e in room.events(events.TokenDecoded))
+        room.interruptions.interrupt(generation=current[-1])
+
+    room.at(3, stop)
+    room.run(5)
+    assert order(room) == [("answer_interrupted", -1), ("answer_cancelled", -1)]
+
+
 def test_a_client_that_stops_an_answer_and_says_no_more_ends_it() -> None:
     room = Room(answer=TALE, costs=QUICK)
     room.ask(1, "what is this")

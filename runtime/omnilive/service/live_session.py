@@ -129,9 +129,13 @@ class LiveSession:
         return -self._asked
 
     def interrupt(self, generation: int, samples: int) -> None:
-        """Stop the answer; ``generation`` and ``samples`` played of it, -1 when not known."""
-        played = Played(generation, samples, True) if generation >= 0 and samples >= 0 else None
-        self._session.interrupt(played=played)
+        """Stop the answer of ``generation``, of which ``samples`` were played.
+
+        Both -1 when not known; without a generation whatever is being answered is stopped.
+        """
+        known = generation >= 0
+        played = Played(generation, samples, True) if known and samples >= 0 else None
+        self._session.interrupt(played=played, generation=generation if known else None)
 
     def playout(self, generation: int, samples: int, *, final: bool) -> None:
         """The client has played ``samples`` of a generation's answer."""

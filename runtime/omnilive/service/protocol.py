@@ -68,7 +68,7 @@ class AskMessage(ClientMessage):
 
 @dataclass(frozen=True)
 class InterruptMessage(ClientMessage):
-    """Stop the answer. ``generation`` and ``samples``: what was played of it, -1 for unknown."""
+    """Stop the answer of ``generation``, or with -1 any; ``samples`` played of it, or -1."""
 
     kind = "interrupt"
     generation: int = -1

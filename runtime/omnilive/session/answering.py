@@ -88,6 +88,11 @@ class Answerer:
         """Whether an answer is being decoded or heard."""
         return self._speaking is not None
 
+    @property
+    def generation(self) -> int | None:
+        """Of the answer being decoded or heard, or None."""
+        return None if self._speaking is None else self._speaking.question.generation
+
     def begin(self, question: Question) -> None:
         """Start answering; whatever came before has been stopped by its generation."""
         scenes = self._parts.scenes

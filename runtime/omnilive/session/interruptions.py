@@ -80,11 +80,18 @@ class Interruptions:
             self._cancel(self._held)
         self._answerer.begin(question)
 
-    def interrupt(self, played: Played | None = None) -> None:
-        """A client stops the answer: it goes on only when the client says so."""
+    def interrupt(self, played: Played | None = None, generation: int | None = None) -> None:
+        """A client stops the answer: it goes on only when the client says so.
+
+        Args:
+            played: what the client had played of it.
+            generation: which answer it means; what came after that one goes on. None for
+                whatever is being answered now.
+        """
         if played is not None:
             self.report(played)
-        self._generations.advance(None)
+        if generation is None or self._answerer.generation == generation:
+            self._generations.advance(None)
 
     def stop(self) -> None:
         """The session ends: what is in progress or held is over at once."""

@@ -273,13 +273,14 @@ class Session:
         """
         return self._door.post(lambda: self._conversation.ask(text))
 
-    def interrupt(self, *, played: Played | None = None) -> bool:
+    def interrupt(self, *, played: Played | None = None, generation: int | None = None) -> bool:
         """Stop the answer: no sound of it leaves from then on.
 
         Args:
             played: what the client had played when it stopped.
+            generation: of the answer that is meant: another one goes on. None for any.
         """
-        return self._door.post(lambda: self._interruptions.interrupt(played))
+        return self._door.post(lambda: self._interruptions.interrupt(played, generation))
 
     def playout(self, played: Played) -> bool:
         """Take the client's account of what it played."""

@@ -124,6 +124,11 @@ export class Speaker {
     this.#node?.port.postMessage({ type: "cut", generation });
   }
 
+  /** Forget the session that was heard: the next one counts its generations anew. */
+  reset() {
+    this.#node?.port.postMessage({ type: "reset" });
+  }
+
   set volume(value) {
     this.#volume = value;
     if (this.#gain) this.#gain.gain.value = value;

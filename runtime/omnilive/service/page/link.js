@@ -7,6 +7,7 @@ const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15000;
 const WAITING_BYTES = 1 << 20; // beyond this, pictures are left out; sound never is
 const KEPT = "omnilive-session";
+const KEPT_TOKEN = "omnilive-token";
 
 export class Link extends EventTarget {
   #socket = null;
@@ -16,7 +17,7 @@ export class Link extends EventTarget {
   #attempt = 0;
   #timer = 0;
   #wanted = false;
-  token = "";
+  token = sessionStorage.getItem(KEPT_TOKEN) ?? "";
   session = "";
 
   /** Open now, and again whenever the connection breaks, until `close`. */
@@ -36,6 +37,13 @@ export class Link extends EventTarget {
     });
     socket.onmessage = (message) => this.#take(message.data);
     socket.onclose = (closed) => this.#broken(socket, closed);
+  }
+
+  /** Show this token from now on, also after a reload of the page. */
+  use(token) {
+    this.token = token;
+    if (token) sessionStorage.setItem(KEPT_TOKEN, token);
+    else sessionStorage.removeItem(KEPT_TOKEN);
   }
 
   close() {
@@ -89,9 +97,17 @@ export class Link extends EventTarget {
     this.#tell("message", { message });
   }
 
-  #broken(socket, closed) {
+  async #broken(socket, closed) {
     if (socket !== this.#socket) return;
+    const greeted = this.session !== "";
     this.session = "";
+    // A browser does not say why a socket was refused: ask where it does.
+    if (!greeted && this.#wanted && (await this.#tokenIsRefused())) {
+      this.#wanted = false;
+      this.#tell("state", { state: "refused" });
+      return;
+    }
+    if (socket !== this.#socket) return; // opened anew meanwhile
     const taken = closed.code === 4002; // another page has taken up this session
     if (!this.#wanted || taken) {
       this.#tell("state", { state: "closed", reason: closed.reason });
@@ -101,6 +117,14 @@ export class Link extends EventTarget {
     const waitMs = limit * (0.5 + Math.random() / 2);
     this.#tell("state", { state: "waiting", waitMs, reason: closed.reason });
     this.#timer = setTimeout(() => this.open(), waitMs);
+  }
+
+  async #tokenIsRefused() {
+    try {
+      return (await fetch("v1/sessions", { headers: this.headers })).status === 401;
+    } catch { // the service is not there
+      return false;
+    }
   }
 
   #forget() {

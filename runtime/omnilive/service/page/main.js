@@ -7,6 +7,8 @@ import { Turns } from "./turns.js";
 import { decodeAnswer, pcm16 } from "./wire.js";
 import { choose, say } from "./words.js";
 
+const ENDS = new Set(["speech_started", "transcribed", "answer_interrupted", "answer_cancelled", "answer_finished"]);
+
 const $ = (id) => document.getElementById(id);
 
 const link = new Link();
@@ -17,17 +19,21 @@ const capture = new Capture($("preview"), { sound: onSound, picture: onPicture }
 let running = false;
 let muted = false;
 let held = false;
+let answering = null; // generation of the answer in progress
+let heard = -1; // generation of the newest sound
 
 link.addEventListener("state", ({ detail }) => showConnection(detail));
 link.addEventListener("message", ({ detail }) => take(detail.message));
 link.addEventListener("sound", ({ detail }) => {
   const chunk = decodeAnswer(detail.data);
-  if (chunk) speaker.play(chunk);
+  if (!chunk) return;
+  heard = chunk.generation;
+  speaker.play(chunk);
 });
 
 $("start").onclick = () => (running ? stop() : start());
 $("mute").onclick = () => setMuted(!muted);
-$("stop").onclick = () => link.say("interrupt");
+$("stop").onclick = stopAnswer;
 $("volume").oninput = (input) => (speaker.volume = Number(input.target.value));
 $("mode").onchange = applyMode;
 $("camera").onchange = $("microphone").onchange = () => running && openDevices();
@@ -36,25 +42,24 @@ $("ask").onsubmit = async (submit) => {
   submit.preventDefault();
   const text = $("question").value.trim();
   if (!text) return;
-  if (!link.isOpen) return notice("There is no connection: press Start.");
+  if (!link.isOpen && !(await connect())) return;
   await speaker.start();
   link.say("ask", { text });
   $("question").value = "";
 };
 $("pull-form").onsubmit = async (submit) => {
   submit.preventDefault();
-  if (!link.isOpen) await connect();
+  if (!link.isOpen && !(await connect())) return;
   link.say("pull", { url: $("pull").value.trim() });
 };
 $("token-form").onsubmit = (submit) => {
   submit.preventDefault();
-  link.token = $("token").value.trim();
+  link.use($("token").value.trim());
+  notice("");
   link.open();
 };
-for (const [down, up] of [["pointerdown", "pointerup"], ["pointerdown", "pointerleave"]]) {
-  $("talk").addEventListener(down, () => hold(true));
-  $("talk").addEventListener(up, () => hold(false));
-}
+$("talk").addEventListener("pointerdown", () => hold(true));
+for (const up of ["pointerup", "pointerleave", "pointercancel"]) $("talk").addEventListener(up, () => hold(false));
 document.addEventListener("keydown", (key) => isTalkKey(key) && (key.preventDefault(), hold(true)));
 document.addEventListener("keyup", (key) => isTalkKey(key) && hold(false));
 fillDevices();
@@ -64,7 +69,7 @@ async function start() {
   if (!window.isSecureContext) {
     notice("This page is not secure (no HTTPS), so the browser gives it no camera or microphone. Open it by https:// or on this machine by http://localhost. Typed questions work.");
   }
-  await connect();
+  if (!(await connect())) return;
   await speaker.start();
   if (window.isSecureContext) await openDevices();
   running = true;
@@ -82,16 +87,29 @@ function stop() {
   showState("idle");
 }
 
+/** Open the connection; whether there is one in the end. */
 async function connect() {
-  link.open();
-  await new Promise((done) => {
-    const wait = ({ detail }) => {
-      if (detail.state !== "open") return;
+  return new Promise((done) => {
+    const wait = ({ detail: { state } }) => {
+      if (state === "connecting" || state === "waiting") return;
       link.removeEventListener("state", wait);
-      done();
+      done(state === "open");
     };
     link.addEventListener("state", wait);
+    link.open();
   });
+}
+
+/** Silence here at once, and have the service stop the answer that was heard. */
+function stopAnswer() {
+  speaker.cut(heard); // the player tells how much of it was heard
+  link.say("interrupt", answering === null ? {} : { generation: answering });
+}
+
+function beginAnew() {
+  for (const part of [speaker, turns, memory]) part.reset();
+  answering = null;
+  heard = -1;
 }
 
 async function openDevices() {
@@ -122,12 +140,15 @@ function onPlayed({ generation, samples, final, level }) {
 }
 
 function take(message) {
+  if (message.type === "welcome" && !message.resumed) beginAnew();
   if (message.type === "error") return notice(message.message);
   if (message.type !== "event") return;
   const event = message.event;
   turns.take(event);
   memory.take(event);
   if (event.type === "source_notice") notice(event.what);
+  if (event.type === "token_decoded") answering = event.generation;
+  if (ENDS.has(event.type)) answering = null;
   if (event.type === "answer_interrupted" || event.type === "answer_cancelled") {
     speaker.cut(event.generation);
     capture.echo(0);
@@ -177,12 +198,20 @@ function showConnection({ state, waitMs, resumed, reason }) {
   const words = {
     connecting: "connecting …",
     open: resumed ? "connected again" : "connected",
+    refused: "token needed",
     waiting: `connection lost, trying again in ${Math.ceil((waitMs ?? 0) / 1000)} s`,
-    closed: reason ? `closed: ${reason}` : "not connected",
+    closed: reason === "ended" ? "session ended" : reason ? `closed: ${reason}` : "not connected",
   };
   $("connection").textContent = say(words[state]);
   $("connection").dataset.state = state;
   if (state === "open" && running) showState("listening");
+  if (state === "refused") askForToken();
+}
+
+function askForToken() {
+  notice(link.token ? "The service refused this token. Enter the right one." : "This service asks for a token. Enter it, then press Use.");
+  document.querySelector(".settings").open = true;
+  $("token").focus();
 }
 
 function showState(state) {

@@ -11,6 +11,13 @@ export class Memory {
     Object.assign(this, { list, count, dialog, link });
   }
 
+  /** Another session remembers nothing of the one before. */
+  reset() {
+    this.#clips.clear();
+    this.list.replaceChildren();
+    this.#counted();
+  }
+
   take(event) {
     if (event.type === "frame_encoded") this.#frame(event);
     else if (event.type === "clip_closed") this.#closed(event);
@@ -63,7 +70,7 @@ export class Memory {
 
   #counted() {
     const count = this.#clips.size;
-    this.count.textContent = `${count} ${say(count === 1 ? "clip" : "clips")}`;
+    this.count.textContent = count ? `${count} ${say(count === 1 ? "clip" : "clips")}` : "";
   }
 
   async #picture(keyframe, image) {

@@ -13,7 +13,8 @@ class Player extends AudioWorkletProcessor {
     super();
     this.port.onmessage = ({ data }) => {
       if (data.type === "chunk") this.#add(data);
-      else this.#cut(data.generation);
+      else if (data.type === "cut") this.#cut(data.generation);
+      else this.#reset();
     };
   }
 
@@ -38,6 +39,14 @@ class Player extends AudioWorkletProcessor {
     this.#generation = Math.max(this.#generation, generation + 1);
     this.#played = 0;
     this.#last = true;
+  }
+
+  // Another session: its generations count from the beginning.
+  #reset() {
+    this.#queue = [];
+    this.#generation = -1;
+    this.#played = 0;
+    this.#last = false;
   }
 
   process(_, outputs) {

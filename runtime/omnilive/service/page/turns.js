@@ -9,6 +9,11 @@ export class Turns {
     this.list = list;
   }
 
+  /** Another session counts its utterances anew: what was said stays to be read. */
+  reset() {
+    this.#items.clear();
+  }
+
   /** Take one event of the session (docs/protocol.md). */
   take(event) {
     const item = event.utterance === undefined ? null : this.#item(event);
@@ -36,8 +41,9 @@ export class Turns {
 
   _token_decoded(item, event) {
     item.times.thought ??= event.at_us;
-    item.text += event.text;
-    item.answer.textContent = item.text;
+    item.tokens.length = event.index; // of an answer that goes on some are decoded anew
+    item.tokens.push(event.text);
+    item.answer.textContent = item.tokens.join("");
   }
 
   _sentence_spoken(item, event) {
@@ -50,7 +56,8 @@ export class Turns {
     item.note.textContent = "interrupted";
   }
 
-  _answer_resumed(item) {
+  _answer_resumed(item, event) {
+    item.tokens.length = event.spoken_tokens;
     item.note.textContent = "goes on";
   }
 
@@ -84,7 +91,7 @@ export class Turns {
     root.append(asked, answer, bar, note);
     this.list.append(root);
     root.scrollIntoView({ block: "end" });
-    const item = { root, asked, answer, note, bar, text: "", times: {} };
+    const item = { root, asked, answer, note, bar, tokens: [], times: {} };
     this.#items.set(event.utterance, item);
     return item;
   }

@@ -6,6 +6,8 @@ const CHINESE = {
   "connecting …": "正在连接……",
   connected: "已连接",
   "connected again": "已重新连接",
+  "token needed": "需要令牌",
+  "session ended": "会话已结束",
   "The camera is off.": "摄像头已关闭。",
   idle: "空闲",
   listening: "正在听",
