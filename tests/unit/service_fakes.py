@@ -68,7 +68,7 @@ class FakeSession:
         self.asked += 1
         self.calls.append(("ask", text))
         for event in self.answer_to(-self.asked, text):
-            self.say(event)
+            asyncio.get_running_loop().call_soon(self.say, event)
         return -self.asked
 
     def interrupt(self, generation: int, samples: int) -> None:
@@ -161,10 +161,15 @@ async def connect(client: TestClient, hello: Hello | None = None) -> ClientWebSo
     return socket
 
 
+PROMPT_TOKENS = 41
+"""Of the prompt of every answer made here."""
+
+
 def answer(utterance: int, words: list[str]) -> list[Event]:
     """The events of an answer from its question to its end."""
+    chosen = events.EvidenceChosen(utterance, 1, (), 0, 0, 0, 7, PROMPT_TOKENS, "", 0.0, (), 0)
     decoded: list[Event] = [
         events.TokenDecoded(utterance, 1, index, word) for index, word in enumerate(words)
     ]
     end = events.AnswerFinished(utterance, 1, "".join(words), "en", len(words), "stop")
-    return [*decoded, end]
+    return [chosen, *decoded, end]

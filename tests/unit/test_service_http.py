@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import gzip
+import json
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from aiohttp.test_utils import TestClient
 
 from omnilive import events
 from omnilive.service.config import ClientConfig, ServiceConfig
-from service_fakes import FakeSession, Service, answer, connect, running
+from service_fakes import PROMPT_TOKENS, FakeSession, Service, answer, connect, running
 
 TOKEN = "a-token-of-some-length"
 WORDS = ["the ", "red ", "mug"]
@@ -60,7 +62,8 @@ def test_openais_client_gets_a_whole_answer(tmp_path: Path) -> None:
         assert done.choices[0].message.content == "the red mug"
         assert done.choices[0].finish_reason == "stop"
         assert done.usage is not None
-        assert done.usage.completion_tokens == 3
+        assert (done.usage.prompt_tokens, done.usage.completion_tokens) == (PROMPT_TOKENS, 3)
+        assert done.usage.total_tokens == PROMPT_TOKENS + 3
         assert session.calls[-1] == ("ask", "what is on the table")
 
     serve(tmp_path, act)
@@ -155,7 +158,8 @@ def test_a_question_without_an_answer_is_an_error_of_openais_form(
 def test_a_request_of_another_form_is_refused(tmp_path: Path, body: str) -> None:
     async def act(service: Service, http: TestClient) -> None:
         await session_of(service, http)
-        response = await http.post("/v1/chat/completions", data=body)
+        headers = {"Content-Type": "application/json"}
+        response = await http.post("/v1/chat/completions", data=body, headers=headers)
         assert response.status == 400
         assert (await response.json())["error"]["type"] == "invalid_request_error"
         assert service.made[0].asked == 0
@@ -213,6 +217,36 @@ def test_memory_tells_clips_and_what_answers_used(tmp_path: Path) -> None:
         assert session.names.token not in str(listed)
 
     serve(tmp_path, act)
+
+
+def test_pages_of_other_origins_can_neither_ask_nor_read(tmp_path: Path) -> None:
+    """Neither by a form's kind of request nor by a name that was made to point here."""
+
+    async def act(service: Service, http: TestClient) -> None:
+        await session_of(service, http)
+        body = {"messages": QUESTION}
+        foreign = {"Origin": "http://elsewhere.example"}
+        rebound = {"Host": "elsewhere.example", **foreign}
+        post = partial(http.post, "/v1/chat/completions")
+        assert (await post(json=body, headers=foreign)).status == 403
+        assert (await post(json=body, headers=rebound)).status == 403
+        as_text = {"Content-Type": "text/plain"}
+        assert (await post(data=json.dumps(body), headers=as_text)).status == 415
+        for path in ("/v1/sessions", "/v1/live", "/"):
+            assert (await http.get(path, headers={"Host": "elsewhere.example"})).status == 403
+        assert service.made[0].asked == 0
+        own = {"Origin": f"http://127.0.0.1:{http.port}"}
+        assert (await post(json=body, headers=own)).status == 200
+
+    serve(tmp_path, act)
+
+
+def test_with_a_token_any_host_name_is_answered_to(tmp_path: Path) -> None:
+    async def act(service: Service, http: TestClient) -> None:
+        headers = {"Host": "camera.example", "Authorization": f"Bearer {TOKEN}"}
+        assert (await http.get("/v1/sessions", headers=headers)).status == 200
+
+    serve(tmp_path, act, token=TOKEN)
 
 
 def test_everything_but_the_page_and_the_probes_needs_the_token(tmp_path: Path) -> None:

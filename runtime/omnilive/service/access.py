@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import socket
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -68,7 +69,7 @@ def token_matches(expected: str, shown: str) -> bool:
 
 
 def origin_allowed(origin: str | None, host: str, allowed: str) -> bool:
-    """Whether a page of ``origin`` may open a WebSocket.
+    """Whether a page of ``origin`` may open a WebSocket, or change anything.
 
     Args:
         origin: the request's Origin header; None from programs that are no browsers, which no
@@ -80,6 +81,32 @@ def origin_allowed(origin: str | None, host: str, allowed: str) -> bool:
         return True
     parts = urlsplit(origin)
     return (parts.scheme in ("http", "https") and parts.netloc == host) or origin in allowed.split()
+
+
+def host_allowed(host: str, own: str, allowed: str) -> bool:
+    """Whether a request to a service without a token may name ``host``.
+
+    A page whose name an attacker lets point at this machine (DNS rebinding) counts as of the
+    service's own origin; its requests name the attacker's host. So names are taken that nobody
+    else can give away: addresses, ``localhost``, this machine's and the configured ones.
+
+    Args:
+        host: the request's Host header.
+        own: what the service listens on.
+        allowed: further origins, separated by spaces.
+    """
+    name = urlsplit(f"//{host}").hostname or ""
+    if _is_address(name) or name in ("localhost", own.lower(), socket.gethostname().lower()):
+        return True
+    return name in {urlsplit(origin).hostname for origin in allowed.split()}
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _digest(text: str) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from omnilive.service.access import origin_allowed, token_matches
+from omnilive.service.access import host_allowed, origin_allowed, token_matches
 from omnilive.service.completions import complete
 from omnilive.service.config import ClientConfig, ServiceConfig
 from omnilive.service.connection import CLOSE_S, Connection, Pull
@@ -46,6 +46,9 @@ HEADERS = {
 
 LIMITED_PATHS = frozenset({"/v1/live", "/v1/chat/completions"})
 """What an address may ask for only so often, whether it shows the token or guesses at it."""
+
+READING = frozenset({"GET", "HEAD"})
+"""Methods that change nothing, so that a page elsewhere gains nothing by having them sent."""
 
 OPEN_PATHS = frozenset({"/live", "/ready"})
 """What a supervisor asks without a token; it tells nothing but whether the service runs."""
@@ -102,8 +105,13 @@ def make_app(served: Served) -> web.Application:
 
 @web.middleware
 async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Tokens and headers. The page itself is open: it asks its user for the token."""
+    """Hosts, origins, tokens and headers. The page is open: it asks its user for the token."""
     served = request.app[SERVED]
+    allowed = served.service.allowed_origins
+    if not served.token and not host_allowed(request.host, served.service.host, allowed):
+        return _refusal(403, "forbidden", "Without a token this host name is not answered to.")
+    if request.method not in READING and not _origin_allowed(request):
+        return _refusal(403, "forbidden", "Pages of this origin may not ask for this.")
     page = request.path == "/" or request.path.startswith("/page/")
     now_s = asyncio.get_running_loop().time()
     limited = request.path in LIMITED_PATHS
@@ -129,6 +137,11 @@ def _refusal(status: int, code: str, message: str, retry_s: int = 0) -> web.Resp
         status=status,
         headers={**HEADERS, **headers},
     )
+
+
+def _origin_allowed(request: web.Request) -> bool:
+    allowed = request.app[SERVED].service.allowed_origins
+    return origin_allowed(request.headers.get("Origin"), request.host, allowed)
 
 
 def _authorized(request: web.Request, token: str) -> bool:
@@ -223,9 +236,7 @@ def _found(request: web.Request) -> LiveSession:
 
 async def _socket(request: web.Request) -> web.StreamResponse:
     served = request.app[SERVED]
-    if not origin_allowed(
-        request.headers.get("Origin"), request.host, served.service.allowed_origins
-    ):
+    if not _origin_allowed(request):
         return _refusal(403, "forbidden", "Pages of this origin may not connect.")
     if not served.ready():
         return _refusal(503, "not_ready", "The engines are being warmed up.", 5)

@@ -26,6 +26,9 @@ LONGEST_QUESTION = 2_000
 BODY_S = 10.0
 """How long a request's body may take to come, seconds."""
 
+WRITE_S = 30.0
+"""How long a client may read nothing of an answer, seconds."""
+
 UNANSWERED = {
     "too_long": "context_length_exceeded",
     "superseded": "superseded",
@@ -97,12 +100,13 @@ class Piece:
 
     Attributes:
         ended_by: ``stop``, ``length``, or empty while it goes on.
-        tokens: tokens of the whole answer, at its end.
+        tokens, prompt_tokens: of the whole answer and of what it was given, at its end.
     """
 
     text: str
     ended_by: str = ""
     tokens: int = 0
+    prompt_tokens: int = 0
 
 
 async def answer_pieces(session: LiveSession, question: str) -> AsyncIterator[Piece]:
@@ -111,25 +115,34 @@ async def answer_pieces(session: LiveSession, question: str) -> AsyncIterator[Pi
     Raises:
         RequestError: the session has ended, or leaves the question unanswered.
     """
+    utterance: int | None = None
+    # Holds what is said of one answer, whose length is limited.
     heard: asyncio.Queue[Event | None] = asyncio.Queue()
-    stop = session.listen(lambda _id, _at, event: heard.put_nowait(event))
+
+    def hear(_id: int, _at_us: int, event: Event) -> None:
+        if utterance is not None and getattr(event, "utterance", None) == utterance:
+            heard.put_nowait(event)
+
+    stop = session.listen(hear)
     ended = asyncio.ensure_future(session.ended.wait())
     ended.add_done_callback(lambda _: heard.put_nowait(None))
     try:
         utterance = session.ask(question)
         if utterance is None:
             raise RequestError("session_ended", "the session has ended", 410)
-        tokens = 0
+        tokens = prompt_tokens = 0
         while (event := await heard.get()) is not None:
-            if getattr(event, "utterance", None) != utterance:
-                continue
-            if isinstance(event, events.TokenDecoded):
+            if isinstance(event, events.EvidenceChosen):
+                prompt_tokens = event.prompt_tokens
+            elif isinstance(event, events.TokenDecoded):
                 # An answer that goes on after an interruption decodes anew what was not heard.
                 if event.index == tokens:
                     tokens += 1
                     yield Piece(event.text)
             elif isinstance(event, events.AnswerFinished):
-                yield Piece("", "length" if event.reason == "length" else "stop", tokens)
+                yield Piece(
+                    "", "length" if event.reason == "length" else "stop", tokens, prompt_tokens
+                )
                 return
             elif isinstance(event, events.AnswerCancelled):
                 raise RequestError("superseded", "another utterance stopped the answer", 409)
@@ -152,6 +165,8 @@ async def complete(
         find: a session by its id; by an empty one, the only session there is.
     """
     try:
+        if request.content_type != "application/json":
+            raise RequestError("invalid_request", "the body is sent as application/json", 415)
         try:
             asked = read_request(await asyncio.wait_for(request.json(), BODY_S))
         except asyncio.TimeoutError as e:
@@ -212,7 +227,7 @@ async def _stream(
         if asked.usage:
             usage = {"choices": [], "usage": _usage(piece)}
             await _send(response, {**_head(name, "chat.completion.chunk"), **usage})
-        await response.write(b"data: [DONE]\n\n")
+        await _write(response, "[DONE]")
     except RequestError as error:
         await _send(response, _error(error))
     finally:
@@ -222,7 +237,15 @@ async def _stream(
 
 
 async def _send(response: web.StreamResponse, body: dict[str, Any]) -> None:
-    await response.write(b"data: " + json.dumps(body, ensure_ascii=False).encode() + b"\n\n")
+    await _write(response, json.dumps(body, ensure_ascii=False))
+
+
+async def _write(response: web.StreamResponse, data: str) -> None:
+    """Send one event; a client that does not read for ``WRITE_S`` is not waited for."""
+    try:
+        await asyncio.wait_for(response.write(f"data: {data}\n\n".encode()), WRITE_S)
+    except asyncio.TimeoutError as e:
+        raise ConnectionResetError("the client does not read") from e
 
 
 def _head(name: str, kind: str) -> dict[str, Any]:
@@ -230,11 +253,11 @@ def _head(name: str, kind: str) -> dict[str, Any]:
 
 
 def _usage(last: Piece) -> dict[str, int]:
-    """Prompt tokens are the memory's and pictures' and not counted here."""
+    """Prompt tokens count the memory's and the pictures', too."""
     return {
-        "prompt_tokens": 0,
+        "prompt_tokens": last.prompt_tokens,
         "completion_tokens": last.tokens,
-        "total_tokens": last.tokens,
+        "total_tokens": last.prompt_tokens + last.tokens,
     }
 
 
