@@ -374,6 +374,15 @@ class LaneScheduler:
         Fates: submitted, done, failed, missed (its deadline), dropped, cancelled.
         """
 
+    def durations(
+        self, lane: int, bounds_ns: Sequence[int]
+    ) -> tuple[tuple[list[int], int, int], tuple[list[int], int, int]]:
+        """How long jobs waited, and how long they ran.
+
+        For both: how many durations lie at or below each bound (those within 1/8 below it may
+        be counted above), how many there are, and their sum, nanoseconds.
+        """
+
     def spans(self) -> list[tuple[int, int, str, str, int | None, int, int, int]]:
         """The jobs kept for a trace, oldest first.
 

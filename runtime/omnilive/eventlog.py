@@ -21,6 +21,10 @@ EVENTS_NAME = "events.jsonl"
 TIMINGS_NAME = "timings.jsonl"
 
 Listener = Callable[[int, int, Event], None]
+"""Told of an event: its id, its time in microseconds, and itself."""
+
+TimingListener = Callable[[str, int], None]
+"""Told of a stage that was measured: its name, and the microseconds it took."""
 
 
 def output_error(error: OSError, path: Path) -> OutputError:
@@ -44,9 +48,11 @@ class EventLog:
         clock: Clock,
         listeners: tuple[Listener, ...] = (),
         config: OutputConfig | None = None,
+        on_timing: TimingListener | None = None,
     ) -> None:
         self._clock = clock
         self._listeners = listeners
+        self._on_timing = on_timing
         self._next_id = 1
         self._folder = folder
         self._config = config or OutputConfig()
@@ -111,6 +117,8 @@ class EventLog:
         """
         timing = {"event": event_id, "stage": stage, "wall_us": wall_us}
         self._write(TIMINGS_NAME, json.dumps(timing, separators=(",", ":")))
+        if self._on_timing is not None:
+            self._on_timing(stage, wall_us)
 
     def close(self) -> None:
         """Close both files; raises OutputError when one could not be, after closing the other."""

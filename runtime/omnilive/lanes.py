@@ -10,13 +10,16 @@ from omnilive.scheduling.base import LaneFullError, Lanes, Timer
 from omnilive.scheduling.config import LanesConfig
 from omnilive.scheduling.jobs import Finished, Job, Lane, Progress, Work
 from omnilive.scheduling.threads import ThreadLanes
+from omnilive.scheduling.use import Durations, LaneUse
 from omnilive.scheduling.virtual import VirtualLanes
 
 __all__ = [
+    "Durations",
     "Finished",
     "Job",
     "Lane",
     "LaneFullError",
+    "LaneUse",
     "Lanes",
     "LanesConfig",
     "Progress",

@@ -231,6 +231,11 @@ class PyScheduler {
     return figures;
   }
 
+  nb::tuple durations(std::size_t lane, const std::vector<std::uint64_t>& bounds_ns) const {
+    const omnilive::LaneFigures found = scheduler_.figures(lane_from(lane));
+    return nb::make_tuple(counted(found.waited, bounds_ns), counted(found.ran, bounds_ns));
+  }
+
   nb::list spans() const {
     nb::list spans;
     for (const omnilive::Span& span : scheduler_.spans()) {
@@ -322,6 +327,15 @@ class PyScheduler {
     return "taken";
   }
 
+  static nb::tuple counted(const omnilive::Histogram& histogram,
+                           const std::vector<std::uint64_t>& bounds_ns) {
+    nb::list until;
+    for (const std::uint64_t bound : bounds_ns) {
+      until.append(histogram.until(bound));
+    }
+    return nb::make_tuple(until, histogram.count(), histogram.sum());
+  }
+
   static nb::dict quantiles(const omnilive::Histogram& histogram) {
     nb::dict found;
     found["n"] = histogram.count();
@@ -385,6 +399,7 @@ void bind_lanes(nb::module_& module) {
       .def_prop_ro("serving", &PyScheduler::serving)
       .def_prop_ro("gil_taken", &PyScheduler::gil_taken)
       .def("figures", &PyScheduler::figures, "lane"_a)
+      .def("durations", &PyScheduler::durations, "lane"_a, "bounds_ns"_a)
       .def("spans", &PyScheduler::spans)
       .def_prop_ro("spans_forgotten", &PyScheduler::spans_forgotten);
 }

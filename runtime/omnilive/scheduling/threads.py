@@ -7,7 +7,7 @@ else. Queues, policies and order are the scheduler's; here is only the loop that
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from omnilive.scheduling.base import DROP_OLDEST, Lanes, drop, timed
 from omnilive.scheduling.config import LanesConfig
 from omnilive.scheduling.jobs import Job, Lane, Progress
 from omnilive.scheduling.trace import Span
+from omnilive.scheduling.use import Durations, LaneUse, waiting_of
 
 LONGEST_WAIT_US = 60_000_000
 """The loop waits at most this long at a stretch, and then looks at its timers again: what the
@@ -129,6 +130,16 @@ class ThreadLanes(Lanes):
         """See ``Lanes.figures``: counts by fate, and quantiles of waits and runs."""
         return {lane.value: self._scheduler.figures(INDEX[lane]) for lane in Lane}
 
+    def use(self, bounds_us: Sequence[int]) -> Mapping[Lane, LaneUse]:
+        """What each lane has done, its durations counted up to each bound; from any thread."""
+        bounds_ns = [1_000 * bound for bound in bounds_us]
+        found = {}
+        for lane, index in INDEX.items():
+            counts = self._scheduler.figures(index)
+            waited, ran = self._scheduler.durations(index, bounds_ns)
+            found[lane] = LaneUse(counts, waiting_of(counts), _durations(*waited), _durations(*ran))
+        return found
+
     def progress(self) -> Mapping[Lane, Progress]:
         """See ``Lanes.progress``."""
         taken = dict(self._taken)  # first: what is taken afterwards has ended before
@@ -179,3 +190,7 @@ class ThreadLanes(Lanes):
             _, finished = value
             self._hand_over(job, finished)
         self._room_made(job.lane)
+
+
+def _durations(until: list[int], count: int, sum_ns: int) -> Durations:
+    return Durations(tuple(until), count, sum_ns / 1e3)

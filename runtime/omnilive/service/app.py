@@ -196,7 +196,7 @@ async def _sessions(request: web.Request) -> web.StreamResponse:
 
 
 async def _metrics(request: web.Request) -> web.StreamResponse:
-    text = request.app[SERVED].metrics.text()
+    text = await asyncio.to_thread(request.app[SERVED].metrics.text)
     return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4"})
 
 

@@ -22,8 +22,9 @@ from omnilive.clock import MonotonicClock
 from omnilive.config import RuntimeConfig
 from omnilive.engine.pack import EnginePack
 from omnilive.errors import OmniLiveError
+from omnilive.eventlog import TimingListener
 from omnilive.events import Event, to_json
-from omnilive.lanes import Lane, Progress
+from omnilive.lanes import Lane, LaneUse, Progress
 from omnilive.service.guarded_http import Check
 from omnilive.service.media_frames import encode_answer_audio
 from omnilive.service.memory_view import MemoryView
@@ -75,7 +76,9 @@ class LiveSession:
         preset: str,
         folder: Path,
         loop: asyncio.AbstractEventLoop,
+        on_timing: TimingListener | None = None,
     ) -> None:
+        """Make it; ``on_timing`` is told of every stage that was measured, on its thread."""
         self.names = names
         self.folder = folder
         self.outbox = Outbox(config.client.replayed_messages, config.client.unsent_bytes)
@@ -89,6 +92,7 @@ class LiveSession:
         self.events = 0
         self._loop = loop
         self._listeners: list[EventListener] = []
+        self._ends: list[Callable[[], None]] = []
         self._asked = 0
         self._source_config = config.source
         self._clock = MonotonicClock()
@@ -101,6 +105,7 @@ class LiveSession:
             folder,
             listeners=(self._hear_event,),
             on_audio=self._hear_audio,
+            on_timing=on_timing,
         )
         self._thread = threading.Thread(target=self._run, name=f"session-{names.id}", daemon=True)
 
@@ -116,6 +121,10 @@ class LiveSession:
         """
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
+
+    def when_ended(self, callback: Callable[[], None]) -> None:
+        """Call back on the event loop once it has ended, however it did."""
+        self._ends.append(callback)
 
     def ask(self, text: str) -> int | None:
         """Ask a typed question now.
@@ -202,6 +211,10 @@ class LiveSession:
         """Stream time, microseconds."""
         return self._session.now_us()
 
+    def lane_use(self, bounds_us: Sequence[int]) -> Mapping[Lane, LaneUse]:
+        """What each of its lanes has done; see ``Session.lane_use``."""
+        return self._session.lane_use(bounds_us)
+
     def progress(self) -> Mapping[Lane, Progress]:
         """How far each of its lanes has come."""
         return self._session.progress()
@@ -230,6 +243,8 @@ class LiveSession:
         self.outbox.say("ended")
         self.outbox.close()
         self.ended.set()
+        for callback in self._ends:
+            callback()
 
     def _make_puller(self, address: str, check: Check | None) -> Puller:
         return Puller(address, self._source, self._source_config, self._clock.now_us, check)

@@ -6,31 +6,49 @@ Each service has a registry of its own, so that several in one process do not mi
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from pathlib import Path
 
 import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from omnilive import events
 from omnilive.events import Event
+from omnilive.service.lane_metrics import LaneMetrics
+from omnilive.service.machine_metrics import MachineMetrics
 
-SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
-
-THERMAL = Path("/sys/class/thermal")
+SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
 
 
 class Metrics:
-    """Counts what sessions do. Belongs to the event loop."""
+    """Counts what sessions do. Belongs to the event loop, but for ``time_stage`` and ``text``.
 
-    def __init__(self, sessions: Callable[[], int], unsent_bytes: Callable[[], int]) -> None:
+    Attributes:
+        lanes: what to tell of each session's lanes.
+    """
+
+    def __init__(
+        self,
+        sessions: Callable[[], int],
+        unsent_bytes: Callable[[], int],
+        remembered_bytes: Callable[[], int],
+    ) -> None:
         """Make the registry.
 
         Args:
             sessions: how many there are.
             unsent_bytes: what waits for clients.
+            remembered_bytes: what the sessions' memory takes.
         """
         self._registry = registry = CollectorRegistry()
+        self.lanes = LaneMetrics()
+        registry.register(self.lanes)
+        registry.register(MachineMetrics())
+        self._stages = Histogram(
+            "omnilive_stage_seconds",
+            "Wall time of the work of a stage: of one frame, token, sentence or clip",
+            ["stage"],
+            buckets=SECONDS,
+            registry=registry,
+        )
         self._latency = Histogram(
             "omnilive_answer_seconds",
             "From the end of speech, in stream time, to each stage of the answer",
@@ -46,19 +64,22 @@ class Metrics:
         )
         self._outcomes = _counter(registry, "utterances", "Utterances by outcome", "outcome")
         self._frames = _counter(registry, "frames", "Frames by what became of them", "fate")
-        self._cancelled = _counter(registry, "generations_cancelled", "Answers stopped")
+        self._cancelled = _counter(
+            registry, "generations_cancelled", "Generations whose work was stopped"
+        )
         self._clips = _counter(registry, "clips", "Clips closed")
         process = psutil.Process()
         for name, what, read in (
             ("sessions", "Sessions now", sessions),
             ("unsent_bytes", "Bytes that wait for clients", unsent_bytes),
+            ("memory_bytes", "Features of the clips that sessions remember", remembered_bytes),
             ("resident_bytes", "Resident memory of the process", lambda: process.memory_info().rss),
         ):
             Gauge(f"omnilive_{name}", what, registry=registry).set_function(read)
-        zones = sorted(THERMAL.glob("thermal_zone*/temp"))
-        heat = Gauge("omnilive_temperature_celsius", "Of a zone", ["zone"], registry=registry)
-        for zone in zones:
-            heat.labels(zone.parent.name).set_function(partial(_celsius, zone))
+
+    def time_stage(self, stage: str, wall_us: int) -> None:
+        """Take what a stage was measured to take; from any thread."""
+        self._stages.labels(stage).observe(wall_us / 1e6)
 
     def listener(self) -> Callable[[int, int, Event], None]:
         """What takes the events of one session."""
@@ -90,27 +111,21 @@ class Metrics:
                 self._clips.inc()
             elif isinstance(event, (events.AnswerFinished, events.AnswerCancelled)):
                 self._outcomes.labels(event.kind).inc()
-                if isinstance(event, events.AnswerCancelled):
-                    self._cancelled.inc()
                 speech_end.pop(event.utterance, None)
+            elif isinstance(event, events.AnswerInterrupted):
+                self._cancelled.inc()
             elif isinstance(event, events.Unanswered):
+                if event.reason == "superseded":
+                    self._cancelled.inc()
                 self._outcomes.labels(f"unanswered_{event.reason}").inc()
                 speech_end.pop(event.utterance, None)
 
         return hear
 
     def text(self) -> bytes:
-        """All of them in Prometheus's text format."""
+        """All of them in Prometheus's text format; asking a device may take a while."""
         return generate_latest(self._registry)
 
 
 def _counter(registry: CollectorRegistry, name: str, what: str, *labels: str) -> Counter:
     return Counter(f"omnilive_{name}", what, labels, registry=registry)
-
-
-def _celsius(zone: Path) -> float:
-    """Temperature of a zone; not a number where the kernel gives none."""
-    try:
-        return int(zone.read_text()) / 1000
-    except (OSError, ValueError):
-        return float("nan")

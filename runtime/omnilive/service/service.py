@@ -25,6 +25,7 @@ from omnilive.service.access import is_loopback, read_token
 from omnilive.service.admission import sessions_that_fit
 from omnilive.service.app import Served, make_app
 from omnilive.service.backoff import Backoff
+from omnilive.service.lane_metrics import BOUNDS_US
 from omnilive.service.live_session import LiveSession, SessionNames
 from omnilive.service.metrics import Metrics
 from omnilive.service.pull_guard import check_pull
@@ -66,12 +67,15 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
     pack, capacity = await asyncio.to_thread(_open, config)
     warm = asyncio.Event()
     metrics = Metrics(
-        lambda: len(sessions), lambda: sum(s.outbox.unsent_bytes for s in sessions.all())
+        lambda: len(sessions),
+        lambda: sum(s.outbox.unsent_bytes for s in sessions.all()),
+        lambda: sum(s.remembered_bytes for s in sessions.all()),
     )
 
     def make(names: SessionNames, folder: Path) -> LiveSession:
-        session = LiveSession(names, pack, config, service.preset, folder, loop)
+        session = LiveSession(names, pack, config, service.preset, folder, loop, metrics.time_stage)
         session.listen(metrics.listener())
+        session.when_ended(metrics.lanes.add(partial(session.lane_use, BOUNDS_US)))
         return session
 
     def pull(session: LiveSession, url: str) -> None:

@@ -6,7 +6,7 @@ It wires and counts; every decision belongs to the stage that makes it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,8 +16,8 @@ from omnilive.closing import Closers
 from omnilive.config import RuntimeConfig
 from omnilive.engine.pack import EnginePack
 from omnilive.errors import OutputError
-from omnilive.eventlog import EventLog, Listener
-from omnilive.lanes import Lane, Lanes, Progress, ThreadLanes, VirtualLanes
+from omnilive.eventlog import EventLog, Listener, TimingListener
+from omnilive.lanes import Lane, Lanes, LaneUse, Progress, ThreadLanes, VirtualLanes
 from omnilive.memory.compressor import Compressor
 from omnilive.memory.grounding import Grounding
 from omnilive.memory.keyframes import KeyframeStore
@@ -96,6 +96,7 @@ class Session:
         folder: Path,
         listeners: tuple[Listener, ...] = (),
         on_audio: Sink | None = None,
+        on_timing: TimingListener | None = None,
     ) -> None:
         """Put the stages together.
 
@@ -107,6 +108,7 @@ class Session:
             listeners: told of every event, on the loop: they return at once.
             on_audio: given the answers' sound as it is to be played, on the loop; None when
                 nobody listens live.
+            on_timing: told of every stage that was measured, on the loop; it returns at once.
         """
         self._pack = pack
         self._options = options
@@ -118,7 +120,7 @@ class Session:
             if options.realtime
             else VirtualLanes(config.lanes, spans_kept)
         )
-        self._log = EventLog(folder, self._lanes, listeners, config.output)
+        self._log = EventLog(folder, self._lanes, listeners, config.output, on_timing)
         self._track = AnswerTrack()
         self._door = Door(self._lanes)
         self._end_source: Callable[[], object] = lambda: None
@@ -260,6 +262,13 @@ class Session:
     def now_us(self) -> int:
         """Stream time, microseconds; from any thread."""
         return self._lanes.now_us()
+
+    def lane_use(self, bounds_us: Sequence[int]) -> Mapping[Lane, LaneUse]:
+        """What each lane has done, its durations counted up to each bound; from any thread.
+
+        Empty in virtual time, which measures nothing.
+        """
+        return self._lanes.use(bounds_us) if isinstance(self._lanes, ThreadLanes) else {}
 
     def progress(self) -> Mapping[Lane, Progress]:
         """How far each lane has come; of a live session from any thread."""

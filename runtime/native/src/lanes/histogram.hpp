@@ -21,11 +21,22 @@ class Histogram {
     const auto value = static_cast<std::uint64_t>(std::max<std::int64_t>(ns, 0));
     ++buckets_[bucket_of(value)];
     ++count_;
+    sum_ += value;
     longest_ = std::max(longest_, value);
   }
 
   [[nodiscard]] std::uint64_t count() const noexcept { return count_; }
   [[nodiscard]] std::uint64_t longest() const noexcept { return longest_; }
+  [[nodiscard]] std::uint64_t sum() const noexcept { return sum_; }
+
+  // How many durations are known not to exceed `ns`: all those up to 7/8 of it.
+  [[nodiscard]] std::uint64_t until(std::uint64_t ns) const noexcept {
+    std::uint64_t seen = 0;
+    for (std::size_t i = 0; i < kBuckets && upper_bound_of(i) <= ns; ++i) {
+      seen += buckets_[i];
+    }
+    return seen;
+  }
 
   // The smallest bound that at least `share` of all durations do not exceed; 0 without any.
   [[nodiscard]] std::uint64_t quantile(double share) const noexcept {
@@ -62,6 +73,7 @@ class Histogram {
 
   std::array<std::uint64_t, kBuckets> buckets_{};
   std::uint64_t count_ = 0;
+  std::uint64_t sum_ = 0;
   std::uint64_t longest_ = 0;
 };
 
