@@ -36,7 +36,7 @@ BLOCK_SAMPLES = SAMPLE_RATE_HZ // 10
 PAUSED_US = 2 * US_PER_SECOND
 """Silence in place of sound that has not come for so long is made a second at a time: who waits
 for a paused sender should cost next to nothing, and there is no speech whose end is awaited."""
-PAUSED_BLOCK_SAMPLES = SAMPLE_RATE_HZ
+PAUSED_BLOCK_US = US_PER_SECOND
 
 
 class LiveSource:
@@ -216,27 +216,21 @@ class LiveSource:
         """How much sound should have come by now; at most 0 when all has."""
         if not self.info.has_audio or self._now_us is None:
             return 0
-        block_us = samples_to_us(self._silence_block)
+        paused = self._filled_us >= PAUSED_US
+        block_us = PAUSED_BLOCK_US if paused else samples_to_us(BLOCK_SAMPLES)
         late_us = self._now_us() - self._stall_us - self._joiner.position_us
         return late_us if late_us >= block_us else min(0, late_us - block_us)
 
-    @property
-    def _silence_block(self) -> int:
-        """Samples of silence that are made at a time."""
-        return BLOCK_SAMPLES if self._filled_us < PAUSED_US else PAUSED_BLOCK_SAMPLES
-
     def _joined(self, pcm: Pcm) -> Iterator[Pcm]:
         start_us = self._joiner.position_us
-        block = BLOCK_SAMPLES
         if len(pcm.samples):
             samples = self._joiner.push(pcm.pts_us, pcm.samples, SAMPLE_RATE_HZ).samples
             self._filled_us = 0
         else:
-            block = self._silence_block
             samples = self._joiner.fill(pcm.pts_us)
             self._filled_us += samples_to_us(len(samples))
-        for at in range(0, len(samples), block):
-            yield Pcm(start_us + samples_to_us(at), samples[at : at + block])
+        for at in range(0, len(samples), BLOCK_SAMPLES):
+            yield Pcm(start_us + samples_to_us(at), samples[at : at + BLOCK_SAMPLES])
 
     def _bounded(self, rgb: np.ndarray) -> np.ndarray:
         """``rgb`` scaled down to ``source.max_side_px``."""
