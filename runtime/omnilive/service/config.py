@@ -25,7 +25,8 @@ class ServiceConfig:
     """Folder the sessions write into, each into one of its own."""
     source: str = ""
     """What the service's own session watches from the start, separated by spaces: URLs, cameras
-    and microphones of this machine (``v4l2:///dev/video0 alsa://default``), files. Whoever connects
+    and microphones of this machine (``v4l2:///dev/video0 alsa://default``, a Jetson's own camera
+    ``csi://0?width=1280&height=720&fps=30&mode=2``), files. Whoever connects
     first talks to that session. Empty: sessions watch what their clients send."""
     host: str = "127.0.0.1"
     """Address to listen on. Off loopback a token, or ``insecure``, is needed."""
