@@ -29,6 +29,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnilive.service.offer import OfferError, guarded_offer
+from omnilive.service.peer import MOST_DATAGRAMS, Peer
 
 TOKEN = "a-token-of-some-length"
 SDP = {"Content-Type": "application/sdp"}
@@ -374,6 +375,25 @@ def test_an_offer_however_broken_is_taken_or_refused(data: st.DataObject) -> Non
         guarded_offer(text, IcePolicy())
     except OfferError as refused:
         assert refused.status in (400, 422)
+
+
+def test_what_waits_to_be_read_of_a_peer_is_bounded_and_its_end_is_not_lost() -> None:
+    async def act() -> None:
+        config = WebRtcConfig()
+        peer = Peer(config, ice_policy(config, "127.0.0.1"), 1 << 20)
+        await peer.answer(OFFER)
+        (agent,) = {
+            t.receiver.transport.transport.iceGatherer._connection
+            for t in peer._connection.getTransceivers()
+        }
+        (protocol,) = agent._protocols
+        for _ in range(MOST_DATAGRAMS + 9):
+            protocol.datagram_received(b"\x80 not STUN", ("192.0.2.9", 9))
+        assert agent._queue.qsize() == MOST_DATAGRAMS
+        await peer.close()
+        assert agent._queue.qsize() == MOST_DATAGRAMS + 1
+
+    asyncio.run(act())
 
 
 @pytest.mark.parametrize(("networks", "contacted"), [("", False), ("127.0.0.0/8", True)])

@@ -9,8 +9,10 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
+import av
 from aiortc import (
     MediaStreamTrack,
     RTCConfiguration,
@@ -48,6 +50,9 @@ machine decodes them, seconds; what waits for the decoder has no other limit."""
 DRIFT = 1e-3
 """Two clocks differ by less than this."""
 
+MOST_DATAGRAMS = 2_048
+"""Datagrams that may wait to be read, anybody's: the newest make way, as they would in a kernel."""
+
 log = logging.getLogger(__name__)
 
 
@@ -83,7 +88,7 @@ class Peer:
         guarded = guarded_offer(offer, self._policy)
         try:
             await self._connection.setRemoteDescription(RTCSessionDescription(guarded, "offer"))
-            _listen_on(self._connection, self._policy.addresses)
+            _bound_agents(self._connection, self._policy.addresses)
             await self._connection.setLocalDescription(await self._connection.createAnswer())
         except Exception as e:  # the library raises whatever it stumbles on in what it was offered
             log.info("an offer of a WebRTC peer cannot be answered: %s", e)
@@ -135,6 +140,9 @@ class Peer:
             await take(track, feed)
         except MediaStreamError:
             self.leave("has ended its stream")
+        except Exception:  # a fault of the service: nobody would take what the peer goes on sending
+            log.exception("the %s of a WebRTC peer cannot be taken", track.kind)
+            self.leave(f"sends {track.kind} that cannot be taken")
 
     async def _hear(self, track: MediaStreamTrack, feed: PeerFeed) -> None:
         sound = PeerSound()
@@ -146,6 +154,7 @@ class Peer:
 
     async def _see(self, track: MediaStreamTrack, feed: PeerFeed) -> None:
         began: tuple[float, float] | None = None
+        showing: asyncio.Future[None] | None = None
         while True:
             frame = await track.recv()
             if not isinstance(frame, VideoFrame) or frame.pts is None or not frame.time_base:
@@ -161,9 +170,9 @@ class Peer:
                 self.leave("sends pictures faster than they can be decoded")
                 return
             pts_us = round(at_s * US_PER_SECOND)
-            if feed.wants_picture(pts_us):
-                rgb = await asyncio.to_thread(rgb_of, frame, feed.max_side_px)
-                feed.push_picture(pts_us, rgb)
+            # One at a time, and not waited for: what is decoded meanwhile must not pile up.
+            if (showing is None or showing.done()) and feed.wants_picture(pts_us):
+                showing = asyncio.ensure_future(_show(frame, pts_us, feed))
 
     async def _watch(self, feed: PeerFeed, ended: asyncio.Event) -> None:
         began_s = self._now_s()
@@ -193,20 +202,41 @@ class Peer:
         return (received - before) / (now_s - then_s) if now_s - then_s >= RATE_S else 0.0
 
 
-def _listen_on(connection: RTCPeerConnection, addresses: Sequence[str]) -> None:
-    """Have ICE open ports at ``addresses`` alone; at those of every interface when there are none.
+async def _show(frame: VideoFrame, pts_us: int, feed: PeerFeed) -> None:
+    try:
+        rgb = await asyncio.to_thread(rgb_of, frame, feed.max_side_px)
+    except (av.error.FFmpegError, ValueError, MemoryError) as e:
+        feed.notice(f"a picture cannot be converted ({e})")
+    else:
+        feed.push_picture(pts_us, rgb)
 
-    The library has no setting for it: the ICE agent's own step that opens them is given others.
+
+class _Datagrams(asyncio.Queue[Any]):
+    """What came and was not read yet, within a limit; the library's own has none."""
+
+    def put_nowait(self, item: Any) -> None:
+        """Keep ``item`` if there is room; None, which ends the reading, always."""
+        if item is None or self.qsize() < MOST_DATAGRAMS:
+            super().put_nowait(item)
+
+
+def _bound_agents(connection: RTCPeerConnection, addresses: Sequence[str]) -> None:
+    """Have ICE keep few datagrams, and open ports at ``addresses`` alone; everywhere when empty.
+
+    The library has no setting for either: its agent's queue and the step that opens its ports are
+    replaced before it is used.
     """
-    if not addresses:
-        return
     for transceiver in connection.getTransceivers():
         agent: Any = transceiver.receiver.transport.transport.iceGatherer._connection
-        gather = agent.get_component_candidates
+        agent._queue = _Datagrams()
+        if addresses:
+            agent.get_component_candidates = partial(
+                _gather_at, agent.get_component_candidates, list(addresses)
+            )
 
-        async def gather_chosen(
-            component: int, addresses: list[str], gather: Any = gather, chosen: Any = addresses
-        ) -> Any:
-            return await gather(component=component, addresses=list(chosen))
 
-        agent.get_component_candidates = gather_chosen
+async def _gather_at(
+    gather: Any, chosen: Sequence[str], component: int, addresses: Sequence[str]
+) -> Any:
+    """Candidates at ``chosen`` instead of ``addresses``, all those of this machine."""
+    return await gather(component=component, addresses=chosen)
