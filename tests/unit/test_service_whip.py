@@ -292,6 +292,17 @@ def test_past_the_most_peers_an_offer_is_told_when_to_come_back(tmp_path: Path) 
     serve(tmp_path, act, webrtc=WebRtcConfig(peers=1))
 
 
+def test_an_address_that_offers_too_often_is_told_to_wait(tmp_path: Path) -> None:
+    async def act(service: Service, http: TestClient) -> None:
+        for _ in range(3):
+            response = await http.post("/v1/sessions/x/whip", data=OFFER, headers=SDP)
+        assert await code_of(response) == (429, "too_often")
+        assert int(response.headers["Retry-After"]) > 0
+
+    limits = ClientConfig(request_burst=1, requests_per_s=0.01)
+    serve(tmp_path, act, client=limits)
+
+
 def test_publishing_needs_the_token(tmp_path: Path) -> None:
     async def act(service: Service, http: TestClient) -> None:
         shown = {**SDP, "Authorization": f"Bearer {TOKEN}"}
