@@ -37,7 +37,7 @@ from omnilive.reasoning.config import (
     SamplingConfig,
 )
 from omnilive.scheduling.config import LanesConfig
-from omnilive.service.config import ClientConfig, ServiceConfig
+from omnilive.service.config import ClientConfig, ServiceConfig, WebRtcConfig
 from omnilive.session.config import EvidenceConfig, TurnConfig
 from omnilive.session.costs import VirtualCostConfig
 from omnilive.sources.config import SourceConfig
@@ -130,6 +130,7 @@ class RuntimeConfig:
     output: OutputConfig = field(default_factory=OutputConfig)
     service: ServiceConfig = field(default_factory=ServiceConfig)
     client: ClientConfig = field(default_factory=ClientConfig)
+    webrtc: WebRtcConfig = field(default_factory=WebRtcConfig)
 
     def validate(self) -> None:
         """Raises ConfigError for the first value outside its range."""

@@ -15,11 +15,13 @@ from aiohttp.test_utils import TestClient, TestServer
 from omnilive import events
 from omnilive.events import Event
 from omnilive.service.app import SUBPROTOCOL, Served, make_app
-from omnilive.service.config import ClientConfig, ServiceConfig
+from omnilive.service.config import ClientConfig, ServiceConfig, WebRtcConfig
+from omnilive.service.ice import ice_policy
 from omnilive.service.live_session import SessionNames
 from omnilive.service.memory_view import MemoryView
 from omnilive.service.metrics import Metrics
 from omnilive.service.outbox import Outbox
+from omnilive.service.peers import Peers
 from omnilive.service.protocol import Hello, encode_text
 from omnilive.service.pull_guard import check_pull
 from omnilive.service.sessions import Sessions
@@ -45,6 +47,8 @@ class FakeSession:
         self.now_us = 0
         self.remembered_bytes = 0
         self.asked = 0
+        self.pulls = False
+        self.fed: list[FakeFeed] = []
         self._listeners: list[Callable[[int, int, Event], None]] = []
         self.answer_to: Callable[[int, str], list[Event]] = lambda utterance, text: []
 
@@ -97,6 +101,12 @@ class FakeSession:
     def restart_clock(self) -> None:
         self.calls.append(("clock",))
 
+    def feed(self) -> FakeFeed:
+        for before in self.fed:
+            before.close()
+        self.fed.append(FakeFeed())
+        return self.fed[-1]
+
     def pull(self, addresses: list[str]) -> None:
         self.calls.append(("pull", *addresses))
 
@@ -113,6 +123,48 @@ class FakeSession:
         self.ended.set()
 
 
+class FakeFeed:
+    """What a WebRTC peer gives; ``until`` waits for it."""
+
+    max_side_px = 1920
+
+    def __init__(self) -> None:
+        self.pictures: list[tuple[int, np.ndarray]] = []
+        self.sound: list[tuple[int, np.ndarray]] = []
+        self.notices: list[str] = []
+        self.closed = False
+        self._changed = asyncio.Condition()
+
+    def wants_picture(self, pts_us: int) -> bool:
+        return True
+
+    def push_picture(self, pts_us: int, rgb: np.ndarray) -> None:
+        self.pictures.append((pts_us, rgb))
+        self._tell()
+
+    def push_sound(self, pts_us: int, samples: np.ndarray) -> None:
+        self.sound.append((pts_us, samples))
+        self._tell()
+
+    def notice(self, what: str) -> None:
+        self.notices.append(what)
+        self._tell()
+
+    def close(self) -> None:
+        self.closed = True
+
+    async def until(self, done: Callable[[FakeFeed], bool]) -> None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: done(self))
+
+    def _tell(self) -> None:
+        async def tell() -> None:
+            async with self._changed:
+                self._changed.notify_all()
+
+        self._telling = asyncio.ensure_future(tell())
+
+
 class Service:
     """A service on a free port over fake sessions."""
 
@@ -125,6 +177,7 @@ class Service:
         *,
         ready: bool = True,
         on_loopback: bool = True,
+        webrtc: WebRtcConfig | None = None,
     ) -> None:
         self.made: list[FakeSession] = []
         self.sessions = Sessions(service, service.max_sessions, folder, self._make)  # type: ignore[arg-type]
@@ -136,8 +189,10 @@ class Service:
                 check_pull(url, client, on_loopback=on_loopback)
             session.pull([url] if url else [])
 
+        webrtc = webrtc or WebRtcConfig()
+        peers = Peers(webrtc, ice_policy(webrtc, "127.0.0.1"), client.picture_pixels)
         self.app = make_app(
-            Served(service, client, token, self.sessions, self.metrics, lambda: ready, pull)
+            Served(service, client, token, self.sessions, self.metrics, lambda: ready, pull, peers)
         )
 
     def _make(self, names: SessionNames, folder: Path) -> FakeSession:

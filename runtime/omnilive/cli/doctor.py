@@ -83,6 +83,7 @@ def doctor(pack: str | None, config_file: str | None = None) -> int:
         _backends,
         _voice,
         _codecs,
+        _csi_cameras,
     ]
     findings = [finding for check in checks for finding in _found(check)]
     config = load_config("edge", Path(config_file)) if config_file else None
@@ -241,6 +242,19 @@ def _codecs() -> list[Finding]:
         fact = f"this PyAV cannot decode {', '.join(lacking)}"
         return [Finding("note", "codecs", fact, "pip install --force-reinstall av")]
     return [Finding("ok", "codecs", ", ".join(wanted))]
+
+
+def _csi_cameras() -> list[Finding]:
+    """Whether a Jetson's own cameras can be read; nothing on other machines."""
+    from omnilive.cli.doctor_cameras import csi_lacks
+
+    lacks = csi_lacks()
+    if lacks is None:
+        return []
+    fact, mend = lacks
+    if fact:
+        return [Finding("note", "csi cameras", f"cannot be read: {fact}", mend)]
+    return [Finding("ok", "csi cameras", "GStreamer reads them, as csi://0")]
 
 
 def _pack(path: Path) -> list[Finding]:

@@ -19,8 +19,10 @@ from omnilive.service.connection import CLOSE_S, Connection, Pull
 from omnilive.service.live_session import LiveSession, describe
 from omnilive.service.media_frames import MediaLimits
 from omnilive.service.metrics import Metrics
+from omnilive.service.peers import Peers
 from omnilive.service.rate import AddressRates
 from omnilive.service.sessions import FullError, Sessions
+from omnilive.service.whip import Whip, is_whip
 from omnilive.session.session import KEYFRAMES_FOLDER
 
 SUBPROTOCOL = "omnilive.v1"
@@ -79,6 +81,7 @@ class Served:
     metrics: Metrics
     ready: Callable[[], bool]
     pull: Pull
+    peers: Peers
 
 
 SERVED: web.AppKey[Served] = web.AppKey("served", Served)
@@ -100,6 +103,7 @@ def make_app(served: Served) -> web.Application:
     app.router.add_get("/v1/sessions/{id}/memory", _memory)
     app.router.add_get("/v1/sessions/{id}/keyframes/{name}", _keyframe)
     app.router.add_post("/v1/chat/completions", _completions)
+    Whip(served.sessions.find, served.peers, served.service.allowed_origins).add_to(app)
     return app
 
 
@@ -114,7 +118,7 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         return _refusal(403, "forbidden", "Pages of this origin may not ask for this.")
     page = request.path == "/" or request.path.startswith("/page/")
     now_s = asyncio.get_running_loop().time()
-    limited = request.path in LIMITED_PATHS
+    limited = request.path in LIMITED_PATHS or is_whip(request.path)
     if limited and not request.app[RATES].take(request.remote or "", now_s):
         return _refusal(429, "too_often", "More requests than are taken.", 1)
     if not page and request.path not in OPEN_PATHS and not _authorized(request, served.token):

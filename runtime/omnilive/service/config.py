@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 
 from omnilive.errors import ConfigError
 from omnilive.limits import check_range
 
 MOST_SESSIONS = 256
+
+ICE_SCHEMES = ("stun:", "turn:", "turns:")
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,8 @@ class ServiceConfig:
     """Folder the sessions write into, each into one of its own."""
     source: str = ""
     """What the service's own session watches from the start, separated by spaces: URLs, cameras
-    and microphones of this machine (``v4l2:///dev/video0 alsa://default``), files. Whoever connects
+    and microphones of this machine (``v4l2:///dev/video0 alsa://default``, a Jetson's own camera
+    ``csi://0?width=1280&height=720&fps=30&mode=2``), files. Whoever connects
     first talks to that session. Empty: sessions watch what their clients send."""
     host: str = "127.0.0.1"
     """Address to listen on. Off loopback a token, or ``insecure``, is needed."""
@@ -118,3 +122,57 @@ class ClientConfig:
         check_range("client.replayed_messages", self.replayed_messages, 1, 1_000_000)
         check_range("client.hello_s", self.hello_s, 0.1, 600, "seconds")
         check_range("client.silence_s", self.silence_s, 1, 3_600, "seconds")
+
+
+@dataclass(frozen=True)
+class WebRtcConfig:
+    """WebRTC peers that publish into sessions (WHIP), where the extra ``webrtc`` is installed."""
+
+    enabled: bool = True
+    """Take offers at all."""
+    peers: int = 8
+    """Peers at once, those that are still connecting among them; a session has one."""
+    offer_bytes: int = 64 << 10
+    """Largest offer, bytes."""
+    negotiation_s: float = 15.0
+    """How long an offer may take to arrive and be answered, and again how long the peer may then
+    take to connect, seconds."""
+    idle_s: float = 10.0
+    """A peer that gives neither picture nor sound for so long has gone, seconds."""
+    bytes_per_s: int = 2_500_000
+    """What a peer may send, bytes a second over five seconds; one that sends more is let go."""
+    peer_networks: str = ""
+    """Networks (``192.168.1.0/24``), separated by spaces, whose addresses the service contacts
+    first when an offer names them as candidates. Empty: none; it answers who reaches it."""
+    ice_servers: str = ""
+    """STUN and TURN servers asked for addresses (``stun:host:3478``, ``turn:host:3478``), separated
+    by spaces; one of each kind is used. Empty: no host is asked. Through them a peer is reached
+    only at addresses in ``peer_networks``."""
+    ice_username: str = ""
+    """User name at the TURN server."""
+    ice_password_file: str = ""
+    """File whose first line is the password at the TURN server; empty for none."""
+
+    def validate(self) -> None:
+        """Raises ConfigError for a value outside its range, or what is no network or server."""
+        check_range("webrtc.peers", self.peers, 1, MOST_SESSIONS, "peers")
+        check_range("webrtc.offer_bytes", self.offer_bytes, 1 << 10, 1 << 20, "bytes")
+        check_range("webrtc.negotiation_s", self.negotiation_s, 0.1, 120, "seconds")
+        check_range("webrtc.idle_s", self.idle_s, 0.1, 3_600, "seconds")
+        check_range("webrtc.bytes_per_s", self.bytes_per_s, 1 << 10, 1 << 30, "bytes a second")
+        for network in self.peer_networks.split():
+            try:
+                ipaddress.ip_network(network)
+            except ValueError as e:
+                raise ConfigError(
+                    f"holds {network!r}, which is no network ({e})",
+                    where="webrtc.peer_networks",
+                    mend="Write networks as 192.168.1.0/24 or fd00::/8.",
+                ) from e
+        for server in self.ice_servers.split():
+            if not server.startswith(ICE_SCHEMES):
+                raise ConfigError(
+                    f"holds {server!r}, which is no STUN or TURN server",
+                    where="webrtc.ice_servers",
+                    mend="Write servers as stun:host:3478 or turn:host:3478?transport=udp.",
+                )

@@ -29,6 +29,7 @@ from omnilive.service.guarded_http import Check
 from omnilive.service.media_frames import encode_answer_audio
 from omnilive.service.memory_view import MemoryView
 from omnilive.service.outbox import Outbox
+from omnilive.service.peer_feed import PeerFeed
 from omnilive.service.pulling import Puller, Pulls
 from omnilive.service.sender_clock import SenderClock
 from omnilive.session.playout import Played
@@ -98,6 +99,7 @@ class LiveSession:
         self._clock = MonotonicClock()
         self._client_clock = SenderClock(self._clock.now_us, config.source.stall_ms * 1000)
         self._pulls = Pulls(self._make_puller)
+        self._peer: PeerFeed | None = None
         self._session = Session(
             pack,
             config,
@@ -166,10 +168,24 @@ class LiveSession:
             ProtocolError: ``too_often``.
         """
         self._pulls.begin(addresses, check)
+        self._end_peer()
+
+    @property
+    def pulls(self) -> bool:
+        """Whether it watches an address now."""
+        return self._pulls.active
+
+    def feed(self) -> PeerFeed:
+        """Have a WebRTC peer feed it from now on, instead of its client and the peer before."""
+        self._end_peer()
+        self._peer = PeerFeed(self._source, self._source_config, self._clock.now_us)
+        return self._peer
 
     def wants_picture(self, pts_us: int) -> bool:
         """Whether a client's picture of that time would be looked at."""
-        return not self._pulls.active and self._source.wants_frame(self._client_clock.place(pts_us))
+        if self._pulls.active or (self._peer is not None and self._peer.has_video):
+            return False
+        return self._source.wants_frame(self._client_clock.place(pts_us))
 
     def push_picture(self, pts_us: int, rgb: npt.NDArray[np.uint8]) -> None:
         """Take a client's picture, uint8 [h, w, 3], on its clock."""
@@ -179,9 +195,10 @@ class LiveSession:
         """Take a client's sound, float32 [n] at 16 kHz, on its clock.
 
         Returns:
-            Whether there was room for it. While a pulled stream has sound, that is heard instead.
+            Whether there was room for it. While a pulled stream or a peer has sound, that is heard
+            instead.
         """
-        if self._pulls.has_audio:
+        if self._pulls.has_audio or (self._peer is not None and self._peer.has_audio):
             return True
         at_us = self._client_clock.place(pts_us, samples_to_us(len(samples)))
         return self._source.push_pcm(at_us, samples)
@@ -245,6 +262,10 @@ class LiveSession:
         self.ended.set()
         for callback in self._ends:
             callback()
+
+    def _end_peer(self) -> None:
+        if self._peer is not None:
+            self._peer.close()
 
     def _make_puller(self, address: str, check: Check | None) -> Puller:
         return Puller(address, self._source, self._source_config, self._clock.now_us, check)

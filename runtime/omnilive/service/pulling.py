@@ -17,11 +17,10 @@ from omnilive.service.backoff import Backoff
 from omnilive.service.faults import ProtocolError
 from omnilive.service.guarded_http import Check, GuardedHttp
 from omnilive.service.sender_clock import SenderClock
-from omnilive.sources.address import FROM_NOW_ON, device_path, open_address, scheme_of
+from omnilive.sources.address import CSI, FROM_NOW_ON, device_path, open_address, scheme_of
 from omnilive.sources.config import SourceConfig
 from omnilive.sources.live import LiveSource
-from omnilive.sources.media import MediaSource
-from omnilive.sources.types import US_PER_SECOND, Frame, Pcm
+from omnilive.sources.types import US_PER_SECOND, Frame, Pcm, Source
 
 READ_TIMEOUT_S = 10.0
 """A source that gives nothing for so long has stalled, seconds."""
@@ -39,7 +38,7 @@ kept for who comes late: it is passed over quickly, microseconds of our clock.""
 MOST_LEAVING = 4
 """Streams given up that may still have to end before another is begun."""
 
-Open = Callable[[str], MediaSource]
+Open = Callable[[str], Source]
 
 
 class Puller:
@@ -90,7 +89,7 @@ class Puller:
     @property
     def name(self) -> str:
         """The source's scheme and host, without what its path or query may tell."""
-        if self._scheme in ("v4l2", "alsa"):
+        if self._scheme in ("v4l2", "alsa", CSI):
             return f"{self._scheme} {device_path(self._address)}"
         if not self._scheme:
             return "the file"
@@ -133,7 +132,7 @@ class Puller:
             self._into.notice(f"{self.name}: {what}; opening it again in {wait_s:.1f} s")
             self._stopped.wait(wait_s)
 
-    def _read(self, source: MediaSource) -> int:
+    def _read(self, source: Source) -> int:
         """Hand on until it ends; returns how much stream time it gave, microseconds."""
         self.has_audio |= source.info.has_audio
         began_us = self._now_us()

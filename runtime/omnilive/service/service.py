@@ -25,9 +25,11 @@ from omnilive.service.access import is_loopback, read_token
 from omnilive.service.admission import sessions_that_fit
 from omnilive.service.app import Served, make_app
 from omnilive.service.backoff import Backoff
+from omnilive.service.ice import ice_policy
 from omnilive.service.lane_metrics import BOUNDS_US
 from omnilive.service.live_session import LiveSession, SessionNames
 from omnilive.service.metrics import Metrics
+from omnilive.service.peers import Peers
 from omnilive.service.pull_guard import check_pull
 from omnilive.service.sessions import FullError, Sessions
 from omnilive.service.watchdog import keep_watch, lanes_of
@@ -61,6 +63,7 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
     service = config.service
     token = read_token(service)
     tls = _tls(config)
+    policy = ice_policy(config.webrtc, service.host)
     config = await asyncio.to_thread(with_measured_threads, config)
     loop = asyncio.get_running_loop()
     notify("STATUS=opening the engine pack")
@@ -85,7 +88,8 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
         session.pull([url] if url else [], check)
 
     sessions = Sessions(service, capacity, Path(service.state), make)
-    served = Served(service, config.client, token, sessions, metrics, warm.is_set, pull)
+    peers = Peers(config.webrtc, policy, config.client.picture_pixels)
+    served = Served(service, config.client, token, sessions, metrics, warm.is_set, pull, peers)
     runner = web.AppRunner(
         make_app(served), access_log=None, keepalive_timeout=IDLE_S, shutdown_timeout=HANG_UP_S
     )

@@ -13,8 +13,10 @@ import av
 
 from omnilive.errors import SourceError
 from omnilive.sources.config import SourceConfig
+from omnilive.sources.csi import open_csi
 from omnilive.sources.demux import Opening
-from omnilive.sources.media import MediaSource, open_media
+from omnilive.sources.media import open_media
+from omnilive.sources.types import Source
 
 OpenNested = Callable[[str, int, dict[str, str]], Any]
 """Opens an address for reading and whatever it leads to: (URL, FFmpeg's flags, its options) to a
@@ -47,7 +49,10 @@ NESTED_OPTIONS: Mapping[str, str] = {"http_persistent": "0", "http_multiple": "0
 DEVICES: Mapping[str, str] = {"v4l2": "video4linux2", "alsa": "alsa"}
 """FFmpeg's name of the device behind each of these schemes."""
 
-FROM_NOW_ON = frozenset({"rtmp", "rtmps", "rtsp", "rtsps", "v4l2", "alsa"})
+CSI = "csi"
+"""Scheme of a Jetson's own cameras, which GStreamer reads."""
+
+FROM_NOW_ON = frozenset({"rtmp", "rtmps", "rtsp", "rtsps", "v4l2", "alsa", CSI})
 """Schemes whose streams come as they happen; what comes faster at first is older than now."""
 
 
@@ -61,12 +66,12 @@ def open_address(
     config: SourceConfig,
     timeout_s: float,
     open_nested: OpenNested | None = None,
-) -> MediaSource:
+) -> Source:
     """Open an address and look at its beginning.
 
     Args:
-        address: a URL of one of ``PROTOCOLS``, ``v4l2:///dev/video0``, ``alsa://default``, or a
-            file.
+        address: a URL of one of ``PROTOCOLS``, ``v4l2:///dev/video0``, ``alsa://default``,
+            ``csi://0``, or a file.
         config: how it is sampled.
         timeout_s: longest wait for it to give anything, seconds.
         open_nested: what reads ``http`` and ``https`` instead of FFmpeg.
@@ -77,13 +82,15 @@ def open_address(
     scheme = scheme_of(address)
     if not scheme:
         return open_media(address, config)
+    if scheme == CSI:
+        return open_csi(address, config, timeout_s)
     if scheme in DEVICES:
         return open_media(device_path(address), config, _device(scheme, address, timeout_s))
     if scheme not in PROTOCOLS:
         raise SourceError(
             f"is of the scheme {scheme!r}",
             where=f"{scheme}://",
-            mend=f"Use one of {', '.join([*PROTOCOLS, *DEVICES])}, or a file.",
+            mend=f"Use one of {', '.join([*PROTOCOLS, *DEVICES, CSI])}, or a file.",
         )
     options = {
         **LIVE_OPTIONS,

@@ -16,12 +16,13 @@ from av.audio.frame import AudioFrame
 from av.video.frame import VideoFrame
 
 from omnilive.errors import SourceError
-from omnilive.sources.audio import AudioJoiner, mono_float
+from omnilive.sources.audio import AudioJoiner
 from omnilive.sources.config import SourceConfig
 from omnilive.sources.demux import Decoded, Demuxer, Fault, Opening
 from omnilive.sources.interleave import Interleaver
 from omnilive.sources.picture import matrix_of, rgb_of, upright_size
 from omnilive.sources.sampler import FrameSampler
+from omnilive.sources.sound import mono_of
 from omnilive.sources.timeline import Timeline
 from omnilive.sources.types import US_PER_SECOND, Frame, MediaInfo, Pcm, SourceWarning
 from omnilive.sources.warner import Warner
@@ -200,14 +201,7 @@ class MediaSource:
         self._interleaver.advance_video(time_us)
 
     def _on_sound(self, frame: AudioFrame, time_us: int) -> None:
-        names = [channel.name for channel in frame.layout.channels]
-        samples = mono_float(
-            frame.to_ndarray(),
-            channels=len(names),
-            planar=frame.format.is_planar,
-            lfe=names.index("LFE") if "LFE" in names else None,
-        )
-        joined = self._joiner.push(time_us, samples, frame.sample_rate)
+        joined = self._joiner.push(time_us, mono_of(frame), frame.sample_rate)
         self._interleaver.add_samples(joined.samples)
         if joined.silence_us and self._audio_seen:
             seconds = joined.silence_us / US_PER_SECOND

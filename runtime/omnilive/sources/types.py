@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -84,3 +86,15 @@ class MediaInfo:
     height: int
     has_video: bool
     has_audio: bool
+
+
+class Source(Protocol):
+    """One pass over what a file, a stream or a device gives."""
+
+    info: MediaInfo
+
+    def __iter__(self) -> Iterator[Frame | Pcm | SourceWarning]:
+        """The items, in order of their end time."""
+
+    def close(self) -> None:
+        """Let go of what is read; closing twice does nothing."""
