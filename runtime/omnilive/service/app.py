@@ -103,7 +103,7 @@ def make_app(served: Served) -> web.Application:
     app.router.add_get("/v1/sessions/{id}/memory", _memory)
     app.router.add_get("/v1/sessions/{id}/keyframes/{name}", _keyframe)
     app.router.add_post("/v1/chat/completions", _completions)
-    Whip(served.sessions.find, served.peers, served.service.allowed_origins).add_to(app)
+    Whip(served.sessions.find, served.peers).add_to(app)
     return app
 
 

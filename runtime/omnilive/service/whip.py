@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from omnilive.service.access import origin_allowed
 from omnilive.service.live_session import LiveSession
 from omnilive.service.peers import Peers, RefusedError
 
@@ -28,11 +27,9 @@ def is_whip(path: str) -> bool:
 class Whip:
     """The routes of WHIP."""
 
-    def __init__(self, find: Find, peers: Peers, allowed_origins: str) -> None:
-        """``allowed_origins``: of pages besides the service's own, separated by spaces."""
+    def __init__(self, find: Find, peers: Peers) -> None:
         self._find = find
         self._peers = peers
-        self._allowed_origins = allowed_origins
 
     def add_to(self, app: web.Application) -> None:
         """Add them; the peers end when the application shuts down."""
@@ -44,7 +41,6 @@ class Whip:
     async def _publish(self, request: web.Request) -> web.StreamResponse:
         try:
             session = self._found(request)
-            self._check_origin(request)
             if not self._peers.config.enabled:
                 raise RefusedError(501, "webrtc_off", "WebRTC is switched off (webrtc.enabled).")
             offer = await self._offer(request)
@@ -63,7 +59,6 @@ class Whip:
 
     async def _end(self, request: web.Request) -> web.StreamResponse:
         try:
-            self._check_origin(request)
             if not await self._peers.end(request.match_info["id"], request.match_info["peer"]):
                 raise RefusedError(404, "no_peer", "There is no such peer.")
         except RefusedError as refused:
@@ -78,10 +73,6 @@ class Whip:
         if session is None or session.ended.is_set():
             raise RefusedError(404, "no_session", "There is no such session.")
         return session
-
-    def _check_origin(self, request: web.Request) -> None:
-        if not origin_allowed(request.headers.get("Origin"), request.host, self._allowed_origins):
-            raise RefusedError(403, "forbidden", "Pages of this origin may not publish.")
 
     async def _offer(self, request: web.Request) -> str:
         """The body, read no further than its limit and no longer than its time."""
