@@ -23,7 +23,7 @@ from omnilive.config import RuntimeConfig
 from omnilive.engine.pack import EnginePack
 from omnilive.errors import OmniLiveError
 from omnilive.events import Event, to_json
-from omnilive.lanes import Lane, Progress
+from omnilive.lanes import Lane, LaneCores, Progress
 from omnilive.service.guarded_http import Check
 from omnilive.service.media_frames import encode_answer_audio
 from omnilive.service.memory_view import MemoryView
@@ -75,6 +75,7 @@ class LiveSession:
         preset: str,
         folder: Path,
         loop: asyncio.AbstractEventLoop,
+        cores: LaneCores,
     ) -> None:
         self.names = names
         self.folder = folder
@@ -101,6 +102,7 @@ class LiveSession:
             folder,
             listeners=(self._hear_event,),
             on_audio=self._hear_audio,
+            cores=cores,
         )
         self._thread = threading.Thread(target=self._run, name=f"session-{names.id}", daemon=True)
 

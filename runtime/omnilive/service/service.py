@@ -19,8 +19,10 @@ from aiohttp import web
 from omnilive.config import RuntimeConfig
 from omnilive.engine.pack import EnginePack, open_pack
 from omnilive.errors import ConfigError, FitError, OmniLiveError, SetupError
+from omnilive.lanes import LaneCores, cores_shared
 from omnilive.plan.verdict import how_to_mend, judge, shortage
 from omnilive.realtime import with_measured_threads
+from omnilive.scheduling.cores import core_shares
 from omnilive.service.access import is_loopback, read_token
 from omnilive.service.admission import sessions_that_fit
 from omnilive.service.app import Served, make_app
@@ -64,13 +66,14 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
     loop = asyncio.get_running_loop()
     notify("STATUS=opening the engine pack")
     pack, capacity = await asyncio.to_thread(_open, config)
+    cores = LaneCores(cores_shared(config.lanes, core_shares(config.engine.threads)))
     warm = asyncio.Event()
     metrics = Metrics(
         lambda: len(sessions), lambda: sum(s.outbox.unsent_bytes for s in sessions.all())
     )
 
     def make(names: SessionNames, folder: Path) -> LiveSession:
-        session = LiveSession(names, pack, config, service.preset, folder, loop)
+        session = LiveSession(names, pack, config, service.preset, folder, loop, cores)
         session.listen(metrics.listener())
         return session
 

@@ -17,7 +17,7 @@ from omnilive.config import RuntimeConfig
 from omnilive.engine.pack import EnginePack
 from omnilive.errors import OutputError
 from omnilive.eventlog import EventLog, Listener
-from omnilive.lanes import Lane, Lanes, Progress, ThreadLanes, VirtualLanes
+from omnilive.lanes import Lane, LaneCores, Lanes, Progress, ThreadLanes, VirtualLanes
 from omnilive.memory.compressor import Compressor
 from omnilive.memory.grounding import Grounding
 from omnilive.memory.keyframes import KeyframeStore
@@ -96,6 +96,7 @@ class Session:
         folder: Path,
         listeners: tuple[Listener, ...] = (),
         on_audio: Sink | None = None,
+        cores: LaneCores | None = None,
     ) -> None:
         """Put the stages together.
 
@@ -107,6 +108,8 @@ class Session:
             listeners: told of every event, on the loop: they return at once.
             on_audio: given the answers' sound as it is to be played, on the loop; None when
                 nobody listens live.
+            cores: what this session's lanes share with other sessions' in real time; None for
+                cores of its own.
         """
         self._pack = pack
         self._options = options
@@ -114,7 +117,7 @@ class Session:
         self._output = config.output
         spans_kept = SPANS_KEPT if options.trace is not None else 0
         self._lanes: Lanes = (
-            ThreadLanes(config.lanes, core_shares(config.engine.threads), spans_kept)
+            ThreadLanes(config.lanes, core_shares(config.engine.threads), spans_kept, cores)
             if options.realtime
             else VirtualLanes(config.lanes, spans_kept)
         )
