@@ -114,7 +114,10 @@ class FakeSession:
 
 
 class Service:
-    """A service on a free port over fake sessions."""
+    """A service on a free port over fake sessions.
+
+    ``making`` is called on the thread that makes one, before it is made.
+    """
 
     def __init__(
         self,
@@ -127,6 +130,7 @@ class Service:
         on_loopback: bool = True,
     ) -> None:
         self.made: list[FakeSession] = []
+        self.making: Callable[[], object] = lambda: None
         self.sessions = Sessions(service, service.max_sessions, folder, self._make)  # type: ignore[arg-type]
         self._client_config = client
         self.metrics = Metrics(lambda: len(self.sessions), lambda: 0)
@@ -141,6 +145,7 @@ class Service:
         )
 
     def _make(self, names: SessionNames, folder: Path) -> FakeSession:
+        self.making()
         session = FakeSession(names, folder, self._client_config)
         session.listen(self.metrics.listener())
         self.made.append(session)

@@ -131,7 +131,7 @@ async def _watch_own(sessions: Sessions, addresses: list[str]) -> None:
     while addresses:
         began_s = now_s()
         try:
-            session = sessions.begin_own()
+            session = await sessions.begin_own()
             session.pull(addresses)
             await session.ended.wait()
         except (OmniLiveError, FullError) as error:
