@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from aiohttp import ClientWebSocketResponse
 from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.web_runner import BaseRunner
 
 from omnilive import events
 from omnilive.events import Event
@@ -152,10 +153,17 @@ class Service:
         return session
 
 
+class AsServed(TestServer):
+    """Leaves a handler alone whose client has gone, as the service does."""
+
+    async def _make_runner(self, **kwargs: Any) -> BaseRunner:
+        return await super()._make_runner(**{**kwargs, "handler_cancellation": False})
+
+
 @asynccontextmanager
 async def running(service: Service) -> AsyncIterator[TestClient]:
     """A client of the service while it serves."""
-    async with TestClient(TestServer(service.app)) as client:
+    async with TestClient(AsServed(service.app)) as client:
         yield client
 
 
