@@ -129,7 +129,8 @@ def test_its_client_leaves_while_it_is_made_it_ends_without_grace(tmp_path: Path
             await maker.makes()
             assert socket._conn is not None and socket._conn.transport is not None
             socket._conn.transport.abort()
-            while client.server.handler is None or client.server.handler.connections:  # type: ignore[union-attr]
+            handler = client.server.handler  # type: ignore[union-attr]
+            while any(connection.transport for connection in handler.connections):
                 await asyncio.sleep(0)  # until the service knows
             maker.go_on()
             assert await ended(service)
