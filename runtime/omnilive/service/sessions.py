@@ -22,7 +22,8 @@ ID_BYTES = 8
 TOKEN_BYTES = 24
 
 STOPPING_S = 2.0
-"""Part of ``drain_s`` that is left for sessions to be stopped in, seconds."""
+"""Part of ``drain_s`` that is left for sessions to be stopped in, and then for clients to hang up,
+seconds."""
 
 T = TypeVar("T")
 
@@ -179,7 +180,7 @@ class Sessions:
         for session in self.all():
             session.stop()
         if self._tasks:
-            await asyncio.wait(list(self._tasks), timeout=stopping_s)
+            await asyncio.wait(list(self._tasks), timeout=stopping_s / 2)
 
     async def _begin(self, names: SessionNames) -> LiveSession:
         """Make one off the loop, then start it."""
