@@ -243,6 +243,29 @@ class LaneTicket:
         None until it has ended.
         """
 
+class LaneCores:
+    """Cores that several schedulers share: their jobs together keep no more busy than there are.
+
+    Whose lane is next is decided by the same rules over all of them
+    (runtime/native/src/lanes/core_pool.hpp has them), so equal lanes take turns job by job.
+
+    Raises:
+        ValueError: fewer than 0; with 0 nobody waits for one.
+    """
+
+    def __init__(self, cores: int) -> None: ...
+    @property
+    def cores(self) -> int:
+        """How many there are."""
+
+    @property
+    def free(self) -> int:
+        """How many no job keeps busy now."""
+
+    @property
+    def members(self) -> int:
+        """Schedulers that share them."""
+
 class LaneScheduler:
     """When the jobs of the five lanes run (runtime/native/src/lanes/scheduler.hpp has the rules).
 
@@ -255,7 +278,8 @@ class LaneScheduler:
         drop_oldest: whether a full lane drops its oldest waiting job, or refuses a new one.
         priorities: lower gets cores first.
         permits: cores a job of each lane keeps busy.
-        cores: cores the lanes share; 0 lets every lane run at any time.
+        cores: cores the lanes share, or a pool of them that they share with other schedulers'
+            lanes; 0 lets every lane run at any time.
         spin_us: how long an idle lane looks for work before it sleeps, microseconds.
         patience_us: a lane passed over this long goes first, microseconds.
         trace_capacity: spans kept, the newest; 0 keeps none.
@@ -273,7 +297,7 @@ class LaneScheduler:
         drop_oldest: Sequence[bool],
         priorities: Sequence[int],
         permits: Sequence[int],
-        cores: int = 0,
+        cores: int | LaneCores = 0,
         spin_us: int = 50,
         patience_us: int = 1_000_000,
         trace_capacity: int = 0,

@@ -6,10 +6,11 @@ implementations share one interface: ``VirtualLanes`` computes when a job would 
 virtual time it declares, ``ThreadLanes`` runs each lane on a thread of its own.
 """
 
+from omnilive._native import LaneCores
 from omnilive.scheduling.base import LaneFullError, Lanes, Timer
 from omnilive.scheduling.config import LanesConfig
 from omnilive.scheduling.jobs import Finished, Job, Lane, Progress, Work
-from omnilive.scheduling.threads import ThreadLanes
+from omnilive.scheduling.threads import ThreadLanes, cores_shared
 from omnilive.scheduling.use import Durations, LaneUse
 from omnilive.scheduling.virtual import VirtualLanes
 
@@ -18,6 +19,7 @@ __all__ = [
     "Finished",
     "Job",
     "Lane",
+    "LaneCores",
     "LaneFullError",
     "LaneUse",
     "Lanes",
@@ -27,4 +29,5 @@ __all__ = [
     "Timer",
     "VirtualLanes",
     "Work",
+    "cores_shared",
 ]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from aiohttp import ClientWebSocketResponse
 from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.web_runner import BaseRunner
 
 from omnilive import events
 from omnilive.events import Event
@@ -166,7 +167,10 @@ class FakeFeed:
 
 
 class Service:
-    """A service on a free port over fake sessions."""
+    """A service on a free port over fake sessions.
+
+    ``making`` is called on the thread that makes one, before it is made.
+    """
 
     def __init__(
         self,
@@ -180,6 +184,7 @@ class Service:
         webrtc: WebRtcConfig | None = None,
     ) -> None:
         self.made: list[FakeSession] = []
+        self.making: Callable[[], object] = lambda: None
         self.sessions = Sessions(service, service.max_sessions, folder, self._make)  # type: ignore[arg-type]
         self._client_config = client
         self.metrics = Metrics(lambda: len(self.sessions), lambda: 0, lambda: 5_000)
@@ -196,16 +201,24 @@ class Service:
         )
 
     def _make(self, names: SessionNames, folder: Path) -> FakeSession:
+        self.making()
         session = FakeSession(names, folder, self._client_config)
         session.listen(self.metrics.listener())
         self.made.append(session)
         return session
 
 
+class AsServed(TestServer):
+    """Leaves a handler alone whose client has gone, as the service does."""
+
+    async def _make_runner(self, **kwargs: Any) -> BaseRunner:
+        return await super()._make_runner(**{**kwargs, "handler_cancellation": False})
+
+
 @asynccontextmanager
 async def running(service: Service) -> AsyncIterator[TestClient]:
     """A client of the service while it serves."""
-    async with TestClient(TestServer(service.app)) as client:
+    async with TestClient(AsServed(service.app)) as client:
         yield client
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import gc
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lane_jobs import WAIT_S, soon
+from lane_jobs import WAIT_S, job, soon
 from omnilive.config import RuntimeConfig
 from omnilive.engine.config import EngineConfig
-from omnilive.lanes import Job, Lane, LanesConfig, ThreadLanes, Work
+from omnilive.lanes import Job, Lane, LaneCores, LanesConfig, ThreadLanes, Work, cores_shared
 from omnilive.realtime import with_measured_threads
 from omnilive.scheduling.cores import (
     allowed_cores,
@@ -121,3 +124,65 @@ def test_threads_left_open_are_measured_and_those_given_are_kept() -> None:
     assert 1 <= measured.engine.threads <= allowed_cores()
     given = dataclasses.replace(RuntimeConfig(), engine=EngineConfig(threads=3))
     assert with_measured_threads(given) is given
+
+
+def test_lanes_that_share_cores_with_others_take_turns_with_them() -> None:
+    log: list[str] = []
+    everybody_asked = threading.Event()
+    cores = LaneCores(1)
+    shares = dict.fromkeys(Lane, 1)
+    one, other = (ThreadLanes(LanesConfig(patience_ms=60_000), shares, cores=cores) for _ in "12")
+
+    def hold() -> Work[None]:
+        assert everybody_asked.wait(WAIT_S)
+        return Work(None, 0)
+
+    def step(name: str) -> Work[None]:
+        log.append(name)
+        return Work(None, 0)
+
+    def ask(lanes: ThreadLanes, name: str) -> None:
+        for _ in range(5):
+            lanes.submit(Job(Lane.REASON, partial(step, name), lambda f: None))
+
+    def begin() -> None:
+        one.submit(Job(Lane.REASON, hold, lambda f: None))
+        ask(one, "one")
+        ask(other, "other")
+        assert (cores.members, cores.free) == (2, 0)
+        everybody_asked.set()
+
+    with contextlib.closing(one), contextlib.closing(other):
+        one.start()
+        other.start()
+        soon(one, begin)
+        one.run()
+        other.run()
+        assert log == ["other", "one"] * 5
+        assert cores.free == 1
+
+
+def test_lanes_that_share_cores_leave_them_to_others_when_they_close() -> None:
+    cores = LaneCores(1)
+    shares = dict.fromkeys(Lane, 1)
+    unserved = ThreadLanes(None, shares, cores=cores)
+    unserved.submit(Job(Lane.REASON, lambda: Work(None, 0), lambda f: None))
+    assert cores.free == 0
+    lanes, done = ThreadLanes(None, shares, cores=cores), list[str]()
+    with contextlib.closing(lanes):
+        lanes.start()
+        soon(lanes, lambda: lanes.submit(job(Lane.SEE, "seen", done)))
+        soon(lanes, unserved.close)
+        lanes.run()
+    assert done == ["seen"]
+    del unserved
+    gc.collect()
+    assert cores.members == 1
+
+
+def test_sessions_share_as_many_cores_as_configured_or_as_an_engine_uses() -> None:
+    assert cores_shared(LanesConfig(cores=3), core_shares(6)) == 3
+    assert cores_shared(LanesConfig(), core_shares(6)) == 6
+    assert cores_shared(LanesConfig(), {}) == 0
+    with pytest.raises(ValueError, match="fewer than 0"):
+        LaneCores(-1)

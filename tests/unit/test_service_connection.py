@@ -484,7 +484,7 @@ def test_of_ended_sessions_the_newest_are_kept(tmp_path: Path) -> None:
 
 def test_who_connects_first_talks_to_the_services_own_session(tmp_path: Path) -> None:
     async def act(service: Service, http: TestClient) -> None:
-        own = service.sessions.begin_own()
+        own = await service.sessions.begin_own()
         first, second = await connect(http), await connect(http)
         names = [(await socket.receive_json())["session"] for socket in (first, second)]
         assert names[0] == own.names.id != names[1]

@@ -46,7 +46,7 @@ def test_a_drain_lets_sessions_end_and_stops_those_that_do_not(tmp_path: Path) -
     async def drain() -> list[list[str]]:
         service = Service(tmp_path, ServiceConfig(drain_s=0.2), ClientConfig())
         for address in ("one", "two"):
-            service.sessions.begin(address)
+            await service.sessions.begin(address)
         stuck = service.made[1]
         stuck.end = lambda: stuck.calls.append(("end",))  # type: ignore[method-assign]
         await asyncio.wait_for(service.sessions.drain(), 30)
@@ -59,7 +59,7 @@ def test_a_drain_lets_sessions_end_and_stops_those_that_do_not(tmp_path: Path) -
 def test_a_session_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
     async def drain() -> FakeSession:
         service = Service(tmp_path, ServiceConfig(drain_s=0.2), ClientConfig())
-        service.sessions.begin("one")
+        await service.sessions.begin("one")
         (session,) = service.made
         session.finish = lambda: None  # type: ignore[method-assign]
         await asyncio.wait_for(service.sessions.drain(), 30)
@@ -71,7 +71,7 @@ def test_a_session_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
 def test_an_ended_session_is_released_at_once(tmp_path: Path) -> None:
     async def end() -> None:
         service = Service(tmp_path, ServiceConfig(), ClientConfig())
-        service.sessions.begin("one")
+        await service.sessions.begin("one")
         session = service.made.pop()
         session.calls.append((session,))  # its parts refer to each other
         gone = asyncio.Event()

@@ -5,6 +5,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/variant.h>
 #include <nanobind/stl/vector.h>
 
 #include <atomic>
@@ -15,6 +16,7 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "lanes/scheduler.hpp"
@@ -152,12 +154,19 @@ nb::list owners_of(const std::vector<Ticket>& jobs) {
   return owners;
 }
 
+// Cores as Python holds them: its own number of them, or those shared with other schedulers.
+struct LaneCores {
+  std::shared_ptr<omnilive::CorePool> pool;
+};
+
+using Cores = std::variant<int, LaneCores>;
+
 class PyScheduler {
  public:
   PyScheduler(const std::vector<std::size_t>& capacities, const std::vector<bool>& drop_oldest,
-              const std::vector<int>& priorities, const std::vector<int>& permits, int cores,
-              std::int64_t spin_us, std::int64_t patience_us, std::size_t trace_capacity,
-              std::string ranges_library)
+              const std::vector<int>& priorities, const std::vector<int>& permits,
+              const Cores& cores, std::int64_t spin_us, std::int64_t patience_us,
+              std::size_t trace_capacity, std::string ranges_library)
       : gil_taken_(std::make_shared<std::atomic<std::uint64_t>>(0)),
         scheduler_(settings(capacities, drop_oldest, priorities, permits, cores, spin_us,
                             patience_us, trace_capacity, std::move(ranges_library))) {}
@@ -268,7 +277,7 @@ class PyScheduler {
   static omnilive::SchedulerSettings settings(const std::vector<std::size_t>& capacities,
                                               const std::vector<bool>& drop_oldest,
                                               const std::vector<int>& priorities,
-                                              const std::vector<int>& permits, int cores,
+                                              const std::vector<int>& permits, const Cores& cores,
                                               std::int64_t spin_us, std::int64_t patience_us,
                                               std::size_t trace_capacity,
                                               std::string ranges_library) {
@@ -283,7 +292,11 @@ class PyScheduler {
           drop_oldest[i] ? omnilive::FullPolicy::drop_oldest : omnilive::FullPolicy::refuse,
           priorities[i], permits[i]};
     }
-    result.cores = cores;
+    if (const auto* shared = std::get_if<LaneCores>(&cores)) {
+      result.pool = shared->pool;
+    } else {
+      result.cores = std::get<int>(cores);
+    }
     result.spin = std::chrono::microseconds(spin_us);
     result.patience = std::chrono::microseconds(patience_us);
     result.trace_capacity = trace_capacity;
@@ -376,13 +389,24 @@ void bind_lanes(nb::module_& module) {
                               ticket.job->ended_ns);
       });
 
+  nb::class_<LaneCores>(module, "LaneCores")
+      .def(
+          "__init__",
+          [](LaneCores* self, int cores) {
+            new (self) LaneCores{std::make_shared<CorePool>(cores)};
+          },
+          "cores"_a)
+      .def_prop_ro("cores", [](const LaneCores& cores) { return cores.pool->cores(); })
+      .def_prop_ro("free", [](const LaneCores& cores) { return cores.pool->free_cores(); })
+      .def_prop_ro("members", [](const LaneCores& cores) { return cores.pool->members(); });
+
   nb::class_<PyScheduler>(module, "LaneScheduler")
       .def(nb::init<const std::vector<std::size_t>&, const std::vector<bool>&,
-                    const std::vector<int>&, const std::vector<int>&, int, std::int64_t,
+                    const std::vector<int>&, const std::vector<int>&, const Cores&, std::int64_t,
                     std::int64_t, std::size_t, std::string>(),
            nb::kw_only(), "capacities"_a, "drop_oldest"_a, "priorities"_a, "permits"_a,
-           "cores"_a = 0, "spin_us"_a = 50, "patience_us"_a = 1'000'000, "trace_capacity"_a = 0,
-           "ranges_library"_a = "")
+           "cores"_a = Cores(0), "spin_us"_a = 50, "patience_us"_a = 1'000'000,
+           "trace_capacity"_a = 0, "ranges_library"_a = "")
       .def("submit", &PyScheduler::submit, "lane"_a, "owner"_a.none(), "call"_a,
            "generation"_a = nb::none(), "deadline_ns"_a = nb::none(),
            "after"_a = std::vector<PyTicket>{}, "name"_a = "")

@@ -6,6 +6,8 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <mutex>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -76,6 +78,23 @@ class Served {
 
  private:
   std::vector<std::thread> threads_;
+};
+
+// A list that several threads write.
+class Log {
+ public:
+  void add(const std::string& what) {
+    const std::lock_guard lock(mutex_);
+    text_ += what;
+  }
+  std::string text() {
+    const std::lock_guard lock(mutex_);
+    return text_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::string text_;
 };
 
 // Something a thread waits for until another opens it.

@@ -1,6 +1,5 @@
 // What the scheduler promises: order, room, generations, dependencies, cores and figures.
 #include <atomic>
-#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -23,24 +22,8 @@ using omnilive::Ticket;
 using omnilive::test::check;
 using omnilive::test::check_throws;
 using omnilive::test::Gate;
+using omnilive::test::Log;
 using omnilive::test::Served;
-
-// A list that several threads write.
-class Log {
- public:
-  void add(const std::string& what) {
-    const std::lock_guard lock(mutex_);
-    text_ += what;
-  }
-  std::string text() {
-    const std::lock_guard lock(mutex_);
-    return text_;
-  }
-
- private:
-  std::mutex mutex_;
-  std::string text_;
-};
 
 void jobs_of_a_lane_run_in_order() {
   Served served;

@@ -1,8 +1,11 @@
-// Random interleavings of submitting, cancelling, taking and closing from several threads.
-// Whatever happens, every job ends exactly one way and nothing is left behind.
+// Random interleavings of submitting, cancelling, taking and closing from several threads, over
+// several schedulers that share cores. Whatever happens, every job ends exactly one way and nothing
+// is left behind.
 #include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -15,6 +18,7 @@
 namespace {
 
 using omnilive::Admission;
+using omnilive::CorePool;
 using omnilive::FullPolicy;
 using omnilive::kAgeless;
 using omnilive::kLanes;
@@ -52,16 +56,29 @@ struct Tally {
   int dropped = 0;
 };
 
+// A scheduler that others share cores with, and what a thread made of it.
+struct Member {
+  Member(const SchedulerSettings& settings, std::size_t lanes) : served(settings, lanes) {}
+
+  omnilive::test::Served served;
+  std::array<Tally, 2> tallies{};
+};
+
+using Members = std::vector<std::unique_ptr<Member>>;
+
 // One thread's share of the turmoil.
-void submit_some(omnilive::Scheduler& scheduler, std::uint32_t lanes, Census& census,
-                 std::uint32_t seed, Tally& tally) {
+void submit_some(const Members& members, std::uint32_t lanes, Census& census, std::uint32_t seed,
+                 std::size_t thread) {
   std::mt19937 random(seed);
-  std::vector<Ticket> tickets;
-  const auto pick = [&random](std::uint32_t n) { return static_cast<std::uint32_t>(random() % n); };
+  std::vector<std::vector<Ticket>> tickets(members.size());
+  const auto pick = [&random](std::size_t n) { return static_cast<std::uint32_t>(random() % n); };
   for (std::uint32_t i = 0, n = 4 + pick(12); i < n; ++i) {
+    const std::uint32_t which = pick(members.size());
+    omnilive::Scheduler& scheduler = members[which]->served.scheduler;
+    Tally& tally = members[which]->tallies[thread];
     std::vector<Ticket> after;
-    while (!tickets.empty() && pick(3) == 0) {
-      after.push_back(tickets[pick(static_cast<std::uint32_t>(tickets.size()))]);
+    while (!tickets[which].empty() && pick(3) == 0) {
+      after.push_back(tickets[which][pick(tickets[which].size())]);
     }
     const std::int64_t generation = pick(2) == 0 ? kAgeless : static_cast<std::int64_t>(pick(4));
     auto submission =
@@ -75,7 +92,7 @@ void submit_some(omnilive::Scheduler& scheduler, std::uint32_t lanes, Census& ce
     tally.dropped += static_cast<int>(submission.dropped.size());
     if (submission.admission == Admission::taken) {
       ++tally.taken;
-      tickets.push_back(submission.ticket);
+      tickets[which].push_back(submission.ticket);
     } else {
       ++tally.refused;
       check(submission.refused != nullptr, "a refused job is handed back");
@@ -84,6 +101,35 @@ void submit_some(omnilive::Scheduler& scheduler, std::uint32_t lanes, Census& ce
       tally.dropped += static_cast<int>(scheduler.cancel_before(pick(4)).size());
     }
   }
+}
+
+// Everything is let run: nothing may hang.
+void take_all(omnilive::Scheduler& scheduler) {
+  omnilive::Arrival arrival;
+  while (scheduler.busy()) {
+    check(scheduler.take(arrival, omnilive::test::kLong) != omnilive::Inbox::Waited::timed_out,
+          "a job that reports is reported");
+  }
+}
+
+// Stops it and looks whether anything is left. The others go on.
+void stop(Member& member) {
+  omnilive::test::Served& served = member.served;
+  served.stop();
+  check(served.scheduler.serving() == 0, "no thread is left");
+  check(!served.scheduler.busy(), "no report is left");
+  std::uint64_t settled = 0;
+  for (std::size_t i = 0; i < kLanes; ++i) {
+    const auto lane = static_cast<Lane>(i);
+    check(served.scheduler.load(lane) == 0, "no job is left");
+    const auto figures = served.scheduler.figures(lane);
+    const std::uint64_t ended = figures.done + figures.failed + figures.dropped + figures.cancelled;
+    check(ended == figures.submitted, "every job has ended exactly one way");
+    check(figures.ran.count() == figures.done + figures.failed, "those that ran were timed");
+    settled += ended;
+  }
+  const int taken = member.tallies[0].taken + member.tallies[1].taken;
+  check(settled == static_cast<std::uint64_t>(taken), "all that were taken");
 }
 
 void one_interleaving(std::uint32_t seed) {
@@ -95,7 +141,8 @@ void one_interleaving(std::uint32_t seed) {
     lane.permits = static_cast<int>(random() % 4);
     lane.priority = static_cast<int>(random() % 3);
   }
-  settings.cores = static_cast<int>(random() % 4);
+  const auto cores = static_cast<int>(random() % 4);
+  settings.pool = std::make_shared<CorePool>(cores);
   settings.spin = std::chrono::microseconds(random() % 2 == 0 ? 0 : 20);
   settings.patience = std::chrono::microseconds(random() % 100);
   settings.trace_capacity = random() % 8;
@@ -103,49 +150,39 @@ void one_interleaving(std::uint32_t seed) {
   const auto lanes = static_cast<std::uint32_t>(1 + random() % 3);
 
   Census census;
-  std::array<Tally, 2> tallies;
-  std::uint64_t settled = 0;
+  int taken = 0;
   {
-    omnilive::test::Served served(settings, lanes);
+    Members members;
+    for (std::size_t i = 0, n = 1 + random() % 3; i < n; ++i) {
+      members.push_back(std::make_unique<Member>(settings, lanes));
+    }
     const auto first = static_cast<std::uint32_t>(random());
     const auto second = static_cast<std::uint32_t>(random());
-    std::thread other([&] { submit_some(served.scheduler, lanes, census, first, tallies[0]); });
-    const bool close_early = random() % 4 == 0;
-    if (close_early) {
-      std::thread closer([&] { served.scheduler.close(); });
-      submit_some(served.scheduler, lanes, census, second, tallies[1]);
+    std::thread other([&] { submit_some(members, lanes, census, first, 0); });
+    Member* closing = random() % 4 == 0 ? members[random() % members.size()].get() : nullptr;
+    if (closing != nullptr) {
+      std::thread closer([closing] { closing->served.scheduler.close(); });
+      submit_some(members, lanes, census, second, 1);
       closer.join();
     } else {
-      submit_some(served.scheduler, lanes, census, second, tallies[1]);
+      submit_some(members, lanes, census, second, 1);
     }
     other.join();
-    if (!close_early && random() % 2 == 0) {
-      // Everything is let run: nothing may hang.
-      omnilive::Arrival arrival;
-      while (served.scheduler.busy()) {
-        check(served.scheduler.take(arrival, omnilive::test::kLong) !=
-                  omnilive::Inbox::Waited::timed_out,
-              "a job that reports is reported");
+    // They go one by one, while those that are left may have work still.
+    while (!members.empty()) {
+      const auto next = members.begin() + static_cast<std::ptrdiff_t>(random() % members.size());
+      if (next->get() != closing && random() % 2 == 0) {
+        take_all((*next)->served.scheduler);
       }
-    }
-    served.stop();
-    check(served.scheduler.serving() == 0, "no thread is left");
-    check(!served.scheduler.busy(), "no report is left");
-    for (std::size_t i = 0; i < kLanes; ++i) {
-      const auto lane = static_cast<Lane>(i);
-      check(served.scheduler.load(lane) == 0, "no job is left");
-      const auto figures = served.scheduler.figures(lane);
-      const std::uint64_t ended =
-          figures.done + figures.failed + figures.dropped + figures.cancelled;
-      check(ended == figures.submitted, "every job has ended exactly one way");
-      check(figures.ran.count() == figures.done + figures.failed, "those that ran were timed");
-      settled += ended;
+      stop(**next);
+      taken += (*next)->tallies[0].taken + (*next)->tallies[1].taken;
+      members.erase(next);
+      check(settings.pool->members() == members.size(), "the pool knows who is left");
     }
   }
-  const auto taken = static_cast<std::uint64_t>(tallies[0].taken + tallies[1].taken);
-  check(settled == taken, "all that were taken");
+  check(settings.pool->free_cores() == cores, "every core is free again");
   check(census.gone == census.made, "every job is destroyed");
-  check(static_cast<std::uint64_t>(census.ran) <= taken, "none ran twice");
+  check(census.ran <= taken, "none ran twice");
 }
 
 void nothing_is_left_behind(std::uint32_t interleavings) {
@@ -162,7 +199,7 @@ void nothing_is_left_behind(std::uint32_t interleavings) {
 
 int main() {
   return omnilive::test::run_all({
-      {"10,000 random interleavings leave no thread, ticket or job behind",
+      {"10,000 random interleavings leave no thread, ticket, job or core behind",
        [] { nothing_is_left_behind(10'000); }},
   });
 }

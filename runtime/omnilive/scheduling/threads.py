@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from omnilive._native import LaneScheduler
+from omnilive._native import LaneCores, LaneScheduler
 from omnilive.clock import MonotonicClock
 from omnilive.scheduling.base import DROP_OLDEST, Lanes, drop, timed
 from omnilive.scheduling.config import LanesConfig
@@ -33,6 +33,11 @@ PRIORITY = {Lane.LISTEN: 0, Lane.SEE: 1, Lane.SPEAK: 2, Lane.REASON: 3, Lane.REM
 """Who gets the cores first: ears and eyes before words, and what can wait last."""
 
 
+def cores_shared(config: LanesConfig, shares: Mapping[Lane, int]) -> int:
+    """Cores that lanes share: as configured, or as many as their largest job keeps busy."""
+    return config.cores or max(shares.values(), default=0)
+
+
 class ThreadLanes(Lanes):
     """Jobs run on the thread of their lane, results are handed back to the loop's thread.
 
@@ -44,6 +49,8 @@ class ThreadLanes(Lanes):
             ``config.cores`` wait for each other, the more important lane first; without shares
             every lane runs whenever it has a job.
         spans_kept: jobs kept for a trace, the newest.
+        cores: a pool that these lanes share with others' lanes, all by the same rules; None for
+            cores of their own.
     """
 
     def __init__(
@@ -51,6 +58,7 @@ class ThreadLanes(Lanes):
         config: LanesConfig | None = None,
         shares: Mapping[Lane, int] | None = None,
         spans_kept: int = 0,
+        cores: LaneCores | None = None,
     ) -> None:
         super().__init__(config)
         shares = shares or {}
@@ -60,7 +68,7 @@ class ThreadLanes(Lanes):
             drop_oldest=[lane in DROP_OLDEST for lane in Lane],
             priorities=[PRIORITY[lane] for lane in Lane],
             permits=[shares.get(lane, 0) for lane in Lane],
-            cores=self._config.cores or max(shares.values(), default=0),
+            cores=cores_shared(self._config, shares) if cores is None else cores,
             spin_us=self._config.spin_us,
             patience_us=self._config.patience_ms * 1_000,
             trace_capacity=spans_kept,

@@ -99,6 +99,7 @@ class Connection:
         self._rate = RateLimit(config.messages_per_s, config.message_burst, loop.time())
         self._questions = RateLimit(config.questions_per_s, config.question_burst, loop.time())
         self._session: LiveSession | None = None
+        self._welcomed = False
         self._closing: asyncio.Task[None] | None = None
         self._errors = 0
         self._newest: dict[type[MediaMessage], int] = {}
@@ -106,7 +107,8 @@ class Connection:
     async def serve(self) -> None:
         """Serve it."""
         try:
-            session = await asyncio.wait_for(self._greet(), self._config.hello_s)
+            hello = await asyncio.wait_for(self._hello(), self._config.hello_s)
+            session = await self._find(hello) if hello is not None else None
             if session is not None:
                 await self._serve(session)
         except asyncio.TimeoutError:
@@ -129,14 +131,14 @@ class Connection:
         if session is not None and session.connection is self:
             session.connection = None
             session.outbox.disconnect()
-            self._sessions.leave(session)
+            self._sessions.leave(session, known=self._welcomed)
 
     async def take_over(self) -> None:
         """Another connection has taken up the session: this one ends, and is not waited for."""
         self._closing = asyncio.ensure_future(self._close(TAKEN_OVER, "taken up elsewhere"))
 
-    async def _greet(self) -> LiveSession | None:
-        """Wait for the hello and find its session; None when the connection has ended instead."""
+    async def _hello(self) -> Hello | None:
+        """Wait for the hello; None when the connection has ended instead."""
         message = await self._socket.receive()
         if message.type is not WSMsgType.TEXT:
             await self._refuse(ProtocolError("no_hello", "the first message is a hello"))
@@ -149,12 +151,16 @@ class Connection:
             await self._refuse(error)
             await self._close(WSCloseCode.POLICY_VIOLATION, error.code)
             return None
+        return hello
+
+    async def _find(self, hello: Hello) -> LiveSession | None:
+        """Find or begin its session; None when the connection has ended instead."""
         session = self._sessions.take_up(hello.resume) if hello.resume else None
         resumed = session is not None
         session = session or self._sessions.free_own()
         if session is None:
             try:
-                session = self._sessions.begin(self._address)
+                session = await self._sessions.begin(self._address)
             except FullError as full:
                 await self._say("error", code="full", message=str(full), after=full.retry_after_s)
                 await self._close(WSCloseCode.TRY_AGAIN_LATER, "full")
@@ -166,6 +172,7 @@ class Connection:
         if session.connection is not None:
             await session.connection.take_over()
         self._session, session.connection = session, self
+        self._welcomed = resumed
         missed = session.outbox.connect(hello.after if resumed else 0)
         await self._say(
             "welcome",
@@ -176,6 +183,7 @@ class Connection:
             missed=missed,
             stream_us=session.now_us,
         )
+        self._welcomed = True
         return session
 
     async def _talk(self, session: LiveSession) -> None:

@@ -24,7 +24,7 @@ from omnilive.engine.pack import EnginePack
 from omnilive.errors import OmniLiveError
 from omnilive.eventlog import TimingListener
 from omnilive.events import Event, to_json
-from omnilive.lanes import Lane, LaneUse, Progress
+from omnilive.lanes import Lane, LaneCores, LaneUse, Progress
 from omnilive.service.guarded_http import Check
 from omnilive.service.media_frames import encode_answer_audio
 from omnilive.service.memory_view import MemoryView
@@ -77,6 +77,7 @@ class LiveSession:
         preset: str,
         folder: Path,
         loop: asyncio.AbstractEventLoop,
+        cores: LaneCores,
         on_timing: TimingListener | None = None,
     ) -> None:
         """Make it; ``on_timing`` is told of every stage that was measured, on its thread."""
@@ -107,6 +108,7 @@ class LiveSession:
             folder,
             listeners=(self._hear_event,),
             on_audio=self._hear_audio,
+            cores=cores,
             on_timing=on_timing,
         )
         self._thread = threading.Thread(target=self._run, name=f"session-{names.id}", daemon=True)

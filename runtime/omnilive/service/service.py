@@ -7,20 +7,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import signal
 import ssl
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from aiohttp import web
 
 from omnilive.config import RuntimeConfig
 from omnilive.engine.pack import EnginePack, open_pack
-from omnilive.errors import ConfigError, FitError, OmniLiveError, SetupError
+from omnilive.errors import ConfigError, EngineError, FitError, OmniLiveError, SetupError
+from omnilive.lanes import LaneCores, cores_shared
 from omnilive.plan.verdict import how_to_mend, judge, shortage
 from omnilive.realtime import with_measured_threads
+from omnilive.scheduling.cores import core_shares
 from omnilive.service.access import is_loopback, read_token
 from omnilive.service.admission import sessions_that_fit
 from omnilive.service.app import Served, make_app
@@ -51,7 +56,7 @@ Say = Callable[[str], None]
 
 
 async def serve(config: RuntimeConfig, say: Say) -> None:
-    """Serve until SIGTERM or SIGINT, then drain.
+    """Serve until SIGTERM or SIGINT, then drain; a process whose engine hangs ends here.
 
     Args:
         config: of the service and of every session.
@@ -68,6 +73,7 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
     loop = asyncio.get_running_loop()
     notify("STATUS=opening the engine pack")
     pack, capacity = await asyncio.to_thread(_open, config)
+    cores = LaneCores(cores_shared(config.lanes, core_shares(config.engine.threads)))
     warm = asyncio.Event()
     metrics = Metrics(
         lambda: len(sessions),
@@ -76,7 +82,9 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
     )
 
     def make(names: SessionNames, folder: Path) -> LiveSession:
-        session = LiveSession(names, pack, config, service.preset, folder, loop, metrics.time_stage)
+        session = LiveSession(
+            names, pack, config, service.preset, folder, loop, cores, metrics.time_stage
+        )
         session.listen(metrics.listener())
         session.when_ended(metrics.lanes.add(partial(session.lane_use, BOUNDS_US)))
         return session
@@ -109,7 +117,8 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
         stop = asyncio.Event()
         stop_on_signals(loop, stop)
         notify("STATUS=warming up")
-        await asyncio.to_thread(pack.warm_up)
+        if not await _warm_up(pack, stop, service.drain_s):
+            leave("the engines are being warmed up")
         warm.set()
         notify("READY=1", f"STATUS=ready for {sessions.capacity} sessions")
         say(f"ready at {scheme}://{service.host}:{port}/ for {sessions.capacity} sessions")
@@ -125,8 +134,45 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
         await sessions.drain()
     finally:
         await runner.cleanup()
-        if not len(sessions):  # else one hangs in an engine, which ends with the process
-            await asyncio.to_thread(pack.close)
+        if len(sessions):
+            names = ", ".join(session.names.id for session in sessions.all())
+            leave(f"session {names}" if names else "a session that is being made")
+        await asyncio.to_thread(pack.close)
+
+
+async def _warm_up(pack: EnginePack, stop: asyncio.Event, within_s: float) -> bool:
+    """Warm the engines up; once told to stop they have so many seconds left for it.
+
+    Returns:
+        Whether they are warm.
+
+    Raises:
+        OmniLiveError: an engine fails.
+    """
+    warming = asyncio.ensure_future(asyncio.to_thread(pack.warm_up))
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait([warming, stopping], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    await asyncio.wait([warming], timeout=within_s)
+    if not warming.done():
+        return False
+    await warming
+    return True
+
+
+def leave(where: str) -> NoReturn:
+    """End the process now, whatever its threads do: one in an engine that hangs cannot be ended.
+
+    What sessions log is on its way to the disk line by line; nothing else is lost.
+
+    Args:
+        where: what hangs.
+    """
+    error = EngineError("hangs", where=where, mend="Its files and the journal say where.")
+    print(f"omnilive: {error}", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    logging.shutdown()
+    os._exit(error.exit_code)
 
 
 async def _watch_own(sessions: Sessions, addresses: list[str]) -> None:
@@ -136,7 +182,7 @@ async def _watch_own(sessions: Sessions, addresses: list[str]) -> None:
     while addresses:
         began_s = now_s()
         try:
-            session = sessions.begin_own()
+            session = await sessions.begin_own()
             session.pull(addresses)
             await session.ended.wait()
         except (OmniLiveError, FullError) as error:

@@ -17,7 +17,15 @@ from omnilive.config import RuntimeConfig
 from omnilive.engine.pack import EnginePack
 from omnilive.errors import OutputError
 from omnilive.eventlog import EventLog, Listener, TimingListener
-from omnilive.lanes import Lane, Lanes, LaneUse, Progress, ThreadLanes, VirtualLanes
+from omnilive.lanes import (
+    Lane,
+    LaneCores,
+    Lanes,
+    LaneUse,
+    Progress,
+    ThreadLanes,
+    VirtualLanes,
+)
 from omnilive.memory.compressor import Compressor
 from omnilive.memory.grounding import Grounding
 from omnilive.memory.keyframes import KeyframeStore
@@ -96,6 +104,7 @@ class Session:
         folder: Path,
         listeners: tuple[Listener, ...] = (),
         on_audio: Sink | None = None,
+        cores: LaneCores | None = None,
         on_timing: TimingListener | None = None,
     ) -> None:
         """Put the stages together.
@@ -108,6 +117,8 @@ class Session:
             listeners: told of every event, on the loop: they return at once.
             on_audio: given the answers' sound as it is to be played, on the loop; None when
                 nobody listens live.
+            cores: what this session's lanes share with other sessions' in real time; None for
+                cores of its own.
             on_timing: told of every stage that was measured, on the loop; it returns at once.
         """
         self._pack = pack
@@ -116,7 +127,7 @@ class Session:
         self._output = config.output
         spans_kept = SPANS_KEPT if options.trace is not None else 0
         self._lanes: Lanes = (
-            ThreadLanes(config.lanes, core_shares(config.engine.threads), spans_kept)
+            ThreadLanes(config.lanes, core_shares(config.engine.threads), spans_kept, cores)
             if options.realtime
             else VirtualLanes(config.lanes, spans_kept)
         )

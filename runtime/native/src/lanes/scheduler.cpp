@@ -4,7 +4,6 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
-#include <tuple>
 #include <utility>
 
 namespace omnilive {
@@ -19,44 +18,30 @@ void relax() noexcept {
 #endif
 }
 
-const SchedulerSettings& checked(const SchedulerSettings& settings) {
-  for (const LaneSettings& lane : settings.lanes) {
-    if (lane.capacity < 1) {
-      throw std::invalid_argument("a lane holds at least one waiting job");
-    }
-    if (lane.permits < 0) {
-      throw std::invalid_argument("a lane needs no fewer than 0 cores");
-    }
-  }
-  if (settings.cores < 0 || settings.spin.count() < 0 || settings.patience.count() < 0) {
-    throw std::invalid_argument("cores, spin and patience are not negative");
-  }
-  return settings;
-}
-
 }  // namespace
 
-std::int64_t steady_now_ns() noexcept {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
 Scheduler::Scheduler(const SchedulerSettings& settings)
-    : spin_(checked(settings).spin),
-      patience_ns_(settings.patience.count()),
-      rationed_(settings.cores > 0),
+    : spin_(settings.spin),
       now_(settings.now),
       ranges_(settings.ranges_library),
       live_from_(std::numeric_limits<std::int64_t>::min()),
-      free_cores_(settings.cores),
+      pool_(settings.pool ? settings.pool : std::make_shared<CorePool>(settings.cores)),
       trace_(settings.trace_capacity) {
+  check(settings);
   for (std::size_t i = 0; i < kLanes; ++i) {
     lanes_[i].settings = settings.lanes[i];
     // A job that wants more than there is gets all there is.
-    lanes_[i].settings.permits =
-        rationed_ ? std::min(settings.lanes[i].permits, settings.cores) : 0;
+    lanes_[i].settings.permits = std::min(settings.lanes[i].permits, pool_->cores());
+    lanes_[i].patience_ns = settings.patience.count();
   }
+  const std::lock_guard lock(pool_->mutex());
+  pool_->join(lanes_);
+}
+
+Scheduler::~Scheduler() {
+  close();
+  const std::lock_guard lock(pool_->mutex());
+  pool_->leave(lanes_);
 }
 
 Submission Scheduler::submit(Request request) {
@@ -69,7 +54,7 @@ Submission Scheduler::submit(Request request) {
 
   Submission result{Admission::taken, nullptr, {}, nullptr};
   Fallout fallout;
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(pool_->mutex());
   LaneState& lane = state(job->lane);
   if (closed_) {
     result.admission = Admission::closed;
@@ -94,22 +79,25 @@ Submission Scheduler::submit(Request request) {
       std::erase(before->dependents, job);
     }
     result.refused = std::move(job->work);
+    if (!result.dropped.empty()) {  // it may have held up its lane
+      pool_->dispatch(now_());
+    }
     return result;
   }
-  job->id = next_id_++;
+  job->id = pool_->next_id();
   job->submitted_ns = now_();
   lane.waiting.push_back(job);
   ++lane.unsettled;
   ++lane.figures.submitted;
   reporting_ += job->reports ? 1 : 0;
-  dispatch();
+  pool_->dispatch(job->submitted_ns);
   result.ticket = std::move(job);
   return result;
 }
 
 std::vector<Ticket> Scheduler::cancel_before(std::int64_t generation) {
   Fallout fallout;
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(pool_->mutex());
   if (generation <= live_from_.load(std::memory_order_relaxed)) {
     return {};
   }
@@ -125,24 +113,24 @@ std::vector<Ticket> Scheduler::cancel_before(std::int64_t generation) {
     }
   }
   uncount_all(fallout.dropped);
-  dispatch();
+  pool_->dispatch(now_());
   return std::move(fallout.dropped);
 }
 
 std::size_t Scheduler::load(Lane lane) const {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(pool_->mutex());
   const std::size_t unsettled = state(lane).unsettled;
   return unsettled == 0 ? 0 : unsettled - 1;
 }
 
 bool Scheduler::busy() const {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(pool_->mutex());
   return reporting_ > 0;
 }
 
 void Scheduler::serve(Lane which) {
   LaneState& lane = state(which);
-  std::unique_lock lock(mutex_);
+  std::unique_lock lock(pool_->mutex());
   if (lane.served) {
     throw std::logic_error(std::string("the lane ") + kLaneNames[index_of(which)] +
                            " is served already");
@@ -176,7 +164,7 @@ Inbox::Waited Scheduler::take(Arrival& arrival, std::chrono::nanoseconds longest
   const Inbox::Waited waited = inbox_.take(arrival, longest);
   if (waited == Inbox::Waited::arrived) {
     if (const Ticket* job = std::get_if<Ticket>(&arrival)) {
-      const std::lock_guard lock(mutex_);
+      const std::lock_guard lock(pool_->mutex());
       uncount(**job);
     }
   }
@@ -188,12 +176,12 @@ void Scheduler::post(std::unique_ptr<Message> message) { inbox_.put(std::move(me
 void Scheduler::close() {
   Fallout fallout;
   std::deque<Arrival> forgotten;
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(pool_->mutex());
   closed_ = true;
   for (LaneState& lane : lanes_) {
     if (lane.current && !lane.taken) {  // no thread has come for it
       const Ticket job = std::exchange(lane.current, nullptr);
-      free_cores_ += lane.settings.permits;
+      pool_->give_back(lane);
       drop(job, &LaneFigures::dropped, fallout);
     }
     while (!lane.waiting.empty()) {
@@ -210,72 +198,27 @@ void Scheduler::close() {
       uncount(**job);
     }
   }
+  pool_->dispatch(now_());  // others may begin
 }
 
 LaneFigures Scheduler::figures(Lane lane) const {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(pool_->mutex());
   return state(lane).figures;
 }
 
 std::vector<Span> Scheduler::spans() const {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(pool_->mutex());
   return trace_.spans();
 }
 
 std::uint64_t Scheduler::spans_forgotten() const {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(pool_->mutex());
   return trace_.forgotten();
 }
 
 std::size_t Scheduler::serving() const {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(pool_->mutex());
   return serving_;
-}
-
-void Scheduler::dispatch() {
-  while (LaneState* lane = next_lane()) {
-    if (rationed_ && lane->settings.permits > free_cores_) {
-      return;  // nobody smaller overtakes it, or it would never fit
-    }
-    begin(*lane);
-  }
-}
-
-Scheduler::LaneState* Scheduler::next_lane() {
-  LaneState* best = nullptr;
-  auto rank = [this, now = rationed_ ? now_() : 0](const LaneState& lane) {
-    const Job& job = *lane.waiting.front();
-    const std::int64_t ready_ns = std::max(job.submitted_ns, lane.last_ended_ns);
-    const bool waited_long = now - ready_ns >= patience_ns_;
-    // Those passed over for long: by age alone.
-    return waited_long ? std::tuple(0, 0, ready_ns, job.id)
-                       : std::tuple(1, lane.settings.priority, job.deadline_ns, job.id);
-  };
-  for (LaneState& lane : lanes_) {
-    if (lane.current || lane.waiting.empty() || lane.waiting.front()->awaited > 0) {
-      continue;
-    }
-    if (lane.settings.permits == 0) {
-      return &lane;  // it competes with nobody
-    }
-    if (best == nullptr || rank(lane) < rank(*best)) {
-      best = &lane;
-    }
-  }
-  return best;
-}
-
-void Scheduler::begin(LaneState& lane) {
-  lane.current = std::move(lane.waiting.front());
-  lane.waiting.pop_front();
-  lane.taken = false;
-  lane.current->state.store(JobState::running, std::memory_order_release);
-  free_cores_ -= lane.settings.permits;
-  lane.signal.store(true, std::memory_order_release);
-  if (lane.asleep) {
-    lane.asleep = false;
-    lane.wake.notify_one();
-  }
 }
 
 // False when one of them did not get done, so that `job` never can be.
@@ -339,7 +282,7 @@ void Scheduler::end(LaneState& lane, const Ticket& job, Fallout& fallout) {
   lane.last_ended_ns = job->ended_ns;
   trace_.add(*job);
   lane.current.reset();
-  free_cores_ += lane.settings.permits;
+  pool_->give_back(lane);
   report(job);
   if (failed) {
     drop_dependents(*job, fallout);
@@ -352,9 +295,7 @@ void Scheduler::end(LaneState& lane, const Ticket& job, Fallout& fallout) {
       fallout.released.push_back(std::move(dependent));
     }
   }
-  if (!closed_) {
-    dispatch();
-  }
+  pool_->dispatch(job->ended_ns);
 }
 
 // Under the lock, so that nothing is reported once `close` has emptied the inbox.

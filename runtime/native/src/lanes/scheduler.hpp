@@ -1,4 +1,4 @@
-// When jobs run: order, room, priorities, cores and generations of the five lanes.
+// When jobs run: order, room, dependencies and generations of the five lanes.
 // It starts no threads of its own (a thread serves a lane by calling `serve`) and knows nothing
 // about what a job computes.
 #pragma once
@@ -6,45 +6,24 @@
 #include <array>
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <mutex>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "lanes/histogram.hpp"
+#include "lanes/core_pool.hpp"
 #include "lanes/inbox.hpp"
 #include "lanes/job.hpp"
 #include "lanes/lane.hpp"
+#include "lanes/lane_state.hpp"
 #include "lanes/ranges.hpp"
+#include "lanes/settings.hpp"
 #include "lanes/trace.hpp"
 
 namespace omnilive {
-
-// Nanoseconds of a clock that never goes back.
-using NowNs = std::int64_t (*)() noexcept;
-
-std::int64_t steady_now_ns() noexcept;
-
-struct SchedulerSettings {
-  std::array<LaneSettings, kLanes> lanes{};
-  // Cores the lanes share; 0: nobody waits for one.
-  int cores = 0;
-  // How long an idle lane looks for work before it sleeps.
-  std::chrono::nanoseconds spin{50'000};
-  // A lane that has been ready this long without running goes before more important ones, so that
-  // none starves.
-  std::chrono::nanoseconds patience{1'000'000'000};
-  // Spans kept for a trace; 0 keeps none.
-  std::size_t trace_capacity = 0;
-  // NVTX's library, where jobs are to be ranges for a profiler; see Ranges.
-  std::string ranges_library;
-  NowNs now = &steady_now_ns;
-};
 
 // What to run, where, and under which conditions.
 struct Request {
@@ -69,23 +48,10 @@ struct Submission {
   std::unique_ptr<Work> refused;
 };
 
-// What a lane has done so far.
-struct LaneFigures {
-  Histogram waited;  // submit to start
-  Histogram ran;     // start to end
-  std::uint64_t submitted = 0;
-  std::uint64_t done = 0;
-  std::uint64_t failed = 0;
-  std::uint64_t missed = 0;     // ended after their deadline
-  std::uint64_t dropped = 0;    // made way, lost what they waited for, or were left at the end
-  std::uint64_t cancelled = 0;  // their generation went stale while they waited
-};
-
 // Rules, in this order:
 // - A lane runs one job at a time, in the order they came; a head that waits for other jobs holds
 //   up its lane. A ticket can only name an earlier job, so somebody can always go on.
-// - Lanes that want cores get them by priority, then by deadline, then by age. What does not fit
-//   is not overtaken by something smaller, and a lane passed over for `patience` goes first.
+// - Lanes that want cores get them from the pool, by its rules.
 // - A job counts against its lane's capacity until it is settled and, if it reports, taken from
 //   the inbox: so results are as bounded as jobs.
 // Every member may be called from any thread.
@@ -94,7 +60,7 @@ class Scheduler {
   // Throws std::invalid_argument for settings that cannot be.
   explicit Scheduler(const SchedulerSettings& settings);
   // Nobody may be serving any more: `close` first, then wait for the threads.
-  ~Scheduler() = default;
+  ~Scheduler();
   Scheduler(const Scheduler&) = delete;
   Scheduler& operator=(const Scheduler&) = delete;
 
@@ -125,7 +91,8 @@ class Scheduler {
   void post(std::unique_ptr<Message> message);
 
   // Lets running jobs end and makes `serve` return; what waits is dropped without a report, what
-  // was reported is forgotten, and nothing is taken from now on.
+  // was reported is forgotten, and nothing is taken from now on. Cores go back to the pool at once,
+  // or when the job that has them ends.
   void close();
 
   [[nodiscard]] LaneFigures figures(Lane lane) const;
@@ -135,22 +102,6 @@ class Scheduler {
   [[nodiscard]] std::size_t serving() const;
 
  private:
-  struct LaneState {
-    LaneSettings settings;
-    std::deque<Ticket> waiting;
-    // The job that has the lane and its cores; `taken` once the lane's thread has it.
-    Ticket current;
-    bool taken = false;
-    bool served = false;
-    bool asleep = false;
-    std::size_t unsettled = 0;
-    std::int64_t last_ended_ns = 0;
-    LaneFigures figures;
-    // What a spinning thread looks at without the lock: there is a job, or the end has come.
-    std::atomic<bool> signal{false};
-    std::condition_variable wake;
-  };
-
   LaneState& state(Lane lane) { return lanes_[index_of(lane)]; }
   [[nodiscard]] const LaneState& state(Lane lane) const { return lanes_[index_of(lane)]; }
 
@@ -161,10 +112,7 @@ class Scheduler {
     std::vector<Ticket> released;
   };
 
-  // All of these expect the lock to be held.
-  void dispatch();
-  [[nodiscard]] LaneState* next_lane();
-  void begin(LaneState& lane);
+  // All of these expect the pool's lock to be held.
   bool wait_for_dependencies(const Ticket& job, std::span<const Ticket> after);
   void drop(const Ticket& job, std::uint64_t LaneFigures::* counter, Fallout& fallout);
   void drop_dependents(Job& job, Fallout& fallout);
@@ -175,19 +123,16 @@ class Scheduler {
   Ticket next_job(std::unique_lock<std::mutex>& lock, LaneState& lane);
 
   const std::chrono::nanoseconds spin_;
-  const std::int64_t patience_ns_;
-  const bool rationed_;
   const NowNs now_;
   const Ranges ranges_;
   Inbox inbox_;
   std::atomic<std::int64_t> live_from_;
 
-  mutable std::mutex mutex_;
+  // Its lock guards all that follows.
+  const std::shared_ptr<CorePool> pool_;
   std::array<LaneState, kLanes> lanes_;
-  int free_cores_;
   std::size_t reporting_ = 0;
   std::size_t serving_ = 0;
-  std::uint64_t next_id_ = 1;
   bool closed_ = false;
   Trace trace_;
 };
