@@ -5,6 +5,7 @@ Nothing here waits for a time to pass: events are awaited, with a limit.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -100,6 +101,29 @@ def test_a_run_in_real_time_ends_whole(
     with wave.open(str(result.folder / "answers.wav")) as sound:
         assert sound.getnframes() >= 3 * 16_000
     assert not [t for t in threading.enumerate() if t.name.startswith(("lane-", "prefetch"))]
+
+
+def test_every_frame_is_encoded_natively_beside_a_thread_that_burns_the_interpreter(
+    run: Callable[..., Run], short: Path, tmp_path: Path
+) -> None:
+    trace, over = tmp_path / "trace.json", threading.Event()
+
+    def burn() -> None:
+        while not over.is_set():
+            pass
+
+    burner = threading.Thread(target=burn)
+    burner.start()
+    try:
+        result = run(short, "--realtime", "--trace", str(trace))
+    finally:
+        over.set()
+        burner.join()
+    assert result.code == 0
+    ended = result.only("session_ended")
+    see = json.loads(trace.read_text(encoding="utf-8"))["otherData"]["see"]
+    assert see["native"] == see["done"] == ended["frames"] > 0
+    assert see["gil_taken"] == see["done"]  # to keep the picture
 
 
 def test_a_question_is_answered_while_the_source_stalls(

@@ -22,7 +22,7 @@ from omnilive.memory.config import RetrievalConfig
 from omnilive.memory.keyframes import keyframe_id
 from omnilive.memory.selection import select
 from omnilive.perception.audio_model import AudioStep, SoundClass, Transcript
-from omnilive.perception.frame_encoder import FrameFeatures
+from omnilive.perception.frame_encoder import Encoding, FrameFeatures
 from omnilive.perception.language import detect_language
 from omnilive.reasoning.instruction import Verdict
 from omnilive.reasoning.reasoner import AnswerToken
@@ -197,8 +197,12 @@ class Speaker:
         return self.replies[-1]
 
 
-def encode(rgb: np.ndarray) -> FrameFeatures:
-    """Features that follow from the colour alone."""
+def begin(rgb: np.ndarray) -> Encoding:
+    """A frame encoder whose features follow from the colour alone."""
+    return Encoding(None, lambda: _encode(rgb))
+
+
+def _encode(rgb: np.ndarray) -> FrameFeatures:
     spec = memory_fakes.SPEC
     colour = rgb.mean(axis=(0, 1), dtype=np.float32) - 128
     patches = np.resize(colour, (spec.grid**2, spec.features)).astype(np.float32)

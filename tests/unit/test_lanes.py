@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lane_jobs import WAIT_S, MakeLanes, job, soon
+from omnilive._native import NativeJob, OrtTensor, resize_into
 from omnilive.lanes import (
     Finished,
     Job,
@@ -42,6 +45,49 @@ def test_lanes_overlap_in_virtual_time() -> None:
     lanes.run()
     assert log == ["quick", "slow"]
     assert lanes.now_us() == 100
+
+
+@dataclass(frozen=True)
+class Resizing:
+    """A native part whose failure is a KeyError."""
+
+    job: NativeJob
+
+    def error(self, cause: str) -> Exception:
+        return KeyError(cause)
+
+
+def resizing(height: int, tensor: OrtTensor) -> Resizing:
+    return Resizing(resize_into(np.full((height, 4, 3), 7, np.uint8), tensor))
+
+
+def test_what_is_native_of_a_job_is_done_when_its_function_runs(make_lanes: MakeLanes) -> None:
+    lanes, log = make_lanes(), list[int]()
+    tensor = OrtTensor("uint8", [1, 2, 2, 3])
+    job = Job(
+        Lane.SEE,
+        lambda: Work(int(tensor.array.sum()), 10),
+        lambda f: log.append(f.value),
+        native=resizing(4, tensor),
+    )
+    lanes.submit(job)
+    lanes.run()
+    assert log == [7 * 12]
+    assert lanes.figures()["see"]["done"] == 1
+
+
+def test_a_native_part_that_fails_ends_the_run_with_its_own_error(make_lanes: MakeLanes) -> None:
+    lanes, ran = make_lanes(), list[int]()
+    failing = resizing(70_000, OrtTensor("uint8", [1, 2, 2, 3]))
+
+    def run() -> Work[None]:
+        ran.append(1)
+        return Work(None, 0)
+
+    soon(lanes, lambda: lanes.submit(Job(Lane.SEE, run, lambda f: None, native=failing)))
+    with pytest.raises(KeyError, match="65536 pixels"):
+        lanes.run()
+    assert not ran
 
 
 def test_every_lane_runs_beside_the_others_in_real_time(thread_lanes: ThreadLanes) -> None:

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lane_jobs import WAIT_S
-from omnilive._native import LaneScheduler, LaneTicket, noop_job
+from omnilive._native import (
+    LaneScheduler,
+    LaneTicket,
+    OrtTensor,
+    chain_jobs,
+    noop_job,
+    resize_into,
+    resize_rgb,
+)
 
 LONG_US = WAIT_S * 1_000_000
 LISTEN, SEE, REMEMBER, REASON, SPEAK = range(5)
@@ -59,6 +70,81 @@ def test_python_jobs_follow_native_ones_and_hand_back_what_they_return(
     assert native.times_ns is not None and python.times_ns is not None
     assert native.times_ns[2] <= python.times_ns[1]
     assert scheduler.gil_taken == 1
+
+
+def test_what_is_native_of_a_job_runs_before_its_call_which_is_told_how_long_it_took(
+    scheduler: LaneScheduler,
+) -> None:
+    rgb = np.random.default_rng(1).integers(0, 256, (40, 30, 3), np.uint8)
+    square = OrtTensor("uint8", [1, 8, 9, 3])
+
+    def call(took_ns: int, failure: str | None) -> tuple[bool, int, str | None]:
+        return np.array_equal(square.array[0], resize_rgb(rgb, 8, 9)), took_ns, failure
+
+    ticket = ticket_of(scheduler.submit(SEE, "mine", call, before=resize_into(rgb, square)))
+    _, (as_resized, took_ns, failure), _, _ = scheduler.take(LONG_US)
+    assert ticket.times_ns is not None
+    assert as_resized and failure is None and 0 < took_ns <= ticket.times_ns[2] - ticket.times_ns[1]
+    ticket_of(scheduler.submit(SEE, "second", lambda: None))
+    scheduler.take(LONG_US)
+    counts = [scheduler.figures(lane) for lane in (SEE, REASON)]
+    assert [c["native"] for c in counts] == [1, 0] and [c["gil_taken"] for c in counts] == [2, 0]
+
+
+def test_a_native_part_that_fails_leaves_it_to_the_call(scheduler: LaneScheduler) -> None:
+    too_high = resize_into(np.zeros((70_000, 1, 3), np.uint8), OrtTensor("uint8", [1, 8, 8, 3]))
+    before = chain_jobs([noop_job(), too_high])
+    ticket_of(scheduler.submit(SEE, "mine", lambda ns, failure: failure, before=before))
+    owner, value, error, _ = scheduler.take(LONG_US)
+    assert owner == "mine" and error is None and "65536 pixels, not 70000" in value
+    assert scheduler.figures(SEE)["native"] == 0
+
+
+def test_what_is_native_of_a_job_does_not_wait_for_the_interpreter(
+    scheduler: LaneScheduler,
+) -> None:
+    """This thread never lets go of the GIL between the two readings of the count."""
+    done = scheduler.figures(SEE)["native"]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(WAIT_S)
+    try:
+        ticket_of(scheduler.submit(SEE, "mine", lambda ns, failure: None, before=noop_job()))
+        until = time.monotonic() + WAIT_S
+        while scheduler.figures(SEE)["native"] == done and time.monotonic() < until:
+            pass
+        counts = scheduler.figures(SEE)
+    finally:
+        sys.setswitchinterval(interval)
+    assert counts["native"] == done + 1 and counts["gil_taken"] == counts["done"] == 0
+    assert scheduler.take(LONG_US)[0] == "mine"
+
+
+def test_a_job_lets_go_of_what_its_native_part_read(scheduler: LaneScheduler) -> None:
+    rgb = np.zeros((4, 4, 3), np.uint8)
+    ref = weakref.ref(rgb)
+    before = resize_into(rgb, OrtTensor("uint8", [1, 2, 2, 3]))
+    ticket_of(scheduler.submit(SEE, "mine", lambda ns, failure: None, before=before))
+    del rgb, before
+    scheduler.take(LONG_US)
+    assert ref() is None
+
+
+@pytest.mark.parametrize(
+    ("picture", "dtype", "shape"),
+    [
+        (np.zeros((4, 4), np.uint8), "uint8", (1, 2, 2, 3)),
+        (np.zeros((4, 4, 4), np.uint8), "uint8", (1, 2, 2, 3)),
+        (np.zeros((0, 4, 3), np.uint8), "uint8", (1, 2, 2, 3)),
+        (np.zeros((4, 4, 3), np.float32), "uint8", (1, 2, 2, 3)),
+        (np.zeros((4, 4, 3), np.uint8), "uint8", (2, 2, 2, 3)),
+        (np.zeros((4, 4, 3), np.uint8), "float32", (1, 2, 2, 3)),
+    ],
+)
+def test_only_pictures_are_resized_and_only_into_one(
+    picture: Any, dtype: str, shape: tuple[int, ...]
+) -> None:
+    with pytest.raises(ValueError, match=r"uint8 \[(1, )?h, w, 3\]"):
+        resize_into(picture, OrtTensor(dtype, shape))
 
 
 def test_an_exception_comes_with_its_traceback_and_drops_what_waits(

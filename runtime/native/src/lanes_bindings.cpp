@@ -1,5 +1,6 @@
-// The Python face of the lanes. The GIL is taken on a lane's thread to call a Python job and for
-// nothing else; it is never waited for while a lock of the scheduler is held.
+// The Python face of the lanes. The GIL is taken on a lane's thread to call a Python job, after
+// what is native of it, and for nothing else; it is never waited for while a lock of the scheduler
+// is held.
 #include "lanes_bindings.hpp"
 
 #include <nanobind/nanobind.h>
@@ -7,6 +8,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -32,7 +34,12 @@ using omnilive::Lane;
 using omnilive::NativeJob;
 using omnilive::Ticket;
 
-using Counter = std::shared_ptr<std::atomic<std::uint64_t>>;
+// What the jobs of one lane needed.
+struct Needs {
+  std::atomic<std::uint64_t> gil{0};     // times a thread took the GIL to run one
+  std::atomic<std::uint64_t> native{0};  // native parts that have run to their end
+};
+using AllNeeds = std::array<Needs, kLanes>;
 
 Lane lane_from(std::size_t index) {
   if (index >= kLanes) {
@@ -41,11 +48,16 @@ Lane lane_from(std::size_t index) {
   return static_cast<Lane>(index);
 }
 
-// A Python callable as a job. `owner` is the object the host knows the job by.
+// A Python callable as a job, after a native part of it or without one. `owner` is the object the
+// host knows the job by.
 class PythonWork final : public omnilive::Work {
  public:
-  PythonWork(nb::object owner, nb::object call, Counter gil_taken)
-      : owner_(std::move(owner)), call_(std::move(call)), gil_taken_(std::move(gil_taken)) {}
+  PythonWork(nb::object owner, nb::object call, std::shared_ptr<omnilive::Runnable> before,
+             const std::shared_ptr<AllNeeds>& all, Lane lane)
+      : owner_(std::move(owner)),
+        call_(std::move(call)),
+        before_(std::move(before)),
+        needs_(all, &(*all)[omnilive::index_of(lane)]) {}
 
   ~PythonWork() override {
     if (owner_.is_valid() || call_.is_valid() || value_.is_valid() || error_.is_valid()) {
@@ -57,13 +69,25 @@ class PythonWork final : public omnilive::Work {
     }
   }
 
-  // Takes the GIL for the length of the call.
+  // Runs the native part without the GIL; then takes it for the length of the call, which is told
+  // how long the native part took and why it failed.
   void run() override {
+    std::optional<std::string> failure;
+    const std::int64_t began_ns = omnilive::steady_now_ns();
+    if (before_) {
+      try {
+        before_->run();
+        needs_->native.fetch_add(1, std::memory_order_relaxed);
+      } catch (const std::exception& error) {
+        failure = error.what();
+      }
+    }
+    const std::int64_t native_ns = omnilive::steady_now_ns() - began_ns;
     const nb::gil_scoped_acquire acquired;
-    gil_taken_->fetch_add(1, std::memory_order_relaxed);
+    needs_->gil.fetch_add(1, std::memory_order_relaxed);
     bool failed = false;
     try {
-      value_ = call_();
+      value_ = before_ ? call_(native_ns, failure) : call_();
     } catch (nb::python_error& error) {
       error_ = nb::borrow(error.value());
 #if PY_VERSION_HEX < 0x030C0000
@@ -74,6 +98,7 @@ class PythonWork final : public omnilive::Work {
       failed = true;
     }
     call_.reset();
+    before_.reset();
     if (failed) {
       throw std::runtime_error("a Python job raised an exception");
     }
@@ -89,7 +114,24 @@ class PythonWork final : public omnilive::Work {
   nb::object call_;
   nb::object value_;
   nb::object error_;
-  Counter gil_taken_;
+  std::shared_ptr<omnilive::Runnable> before_;
+  std::shared_ptr<Needs> needs_;
+};
+
+// A job that is native as a whole: one submission of a runnable.
+class NativeWork final : public omnilive::Work {
+ public:
+  NativeWork(std::shared_ptr<omnilive::Runnable> runnable, const std::shared_ptr<AllNeeds>& all,
+             Lane lane)
+      : runnable_(std::move(runnable)), needs_(all, &(*all)[omnilive::index_of(lane)]) {}
+  void run() override {
+    runnable_->run();
+    needs_->native.fetch_add(1, std::memory_order_relaxed);
+  }
+
+ private:
+  std::shared_ptr<omnilive::Runnable> runnable_;
+  std::shared_ptr<Needs> needs_;
 };
 
 // A Python callable that another thread brings to the loop.
@@ -158,24 +200,27 @@ class PyScheduler {
               const std::vector<int>& priorities, const std::vector<int>& permits, int cores,
               std::int64_t spin_us, std::int64_t patience_us, std::size_t trace_capacity,
               std::string ranges_library)
-      : gil_taken_(std::make_shared<std::atomic<std::uint64_t>>(0)),
+      : needs_(std::make_shared<AllNeeds>()),
         scheduler_(settings(capacities, drop_oldest, priorities, permits, cores, spin_us,
                             patience_us, trace_capacity, std::move(ranges_library))) {}
 
   nb::tuple submit(std::size_t lane, nb::object owner, nb::object call,
                    std::optional<std::int64_t> generation, std::optional<std::int64_t> deadline_ns,
-                   const std::vector<PyTicket>& after, std::string name) {
-    return admitted(lane,
-                    std::make_unique<PythonWork>(std::move(owner), std::move(call), gil_taken_),
-                    generation, deadline_ns, after, true, std::move(name));
+                   const std::vector<PyTicket>& after, std::string name,
+                   const std::optional<NativeJob>& before) {
+    return admitted(
+        lane,
+        std::make_unique<PythonWork>(std::move(owner), std::move(call),
+                                     before ? before->runnable : nullptr, needs_, lane_from(lane)),
+        generation, deadline_ns, after, true, std::move(name));
   }
 
   nb::tuple submit_native(std::size_t lane, const NativeJob& job,
                           std::optional<std::int64_t> generation,
                           std::optional<std::int64_t> deadline_ns,
                           const std::vector<PyTicket>& after, std::string name, bool reports) {
-    return admitted(lane, std::make_unique<omnilive::RunnableWork>(job.runnable), generation,
-                    deadline_ns, after, reports, std::move(name));
+    return admitted(lane, std::make_unique<NativeWork>(job.runnable, needs_, lane_from(lane)),
+                    generation, deadline_ns, after, reports, std::move(name));
   }
 
   nb::list cancel_before(std::int64_t generation) {
@@ -215,7 +260,13 @@ class PyScheduler {
   void post(nb::object call) { scheduler_.post(std::make_unique<Posted>(std::move(call))); }
   void close() { scheduler_.close(); }
   std::size_t serving() const { return scheduler_.serving(); }
-  std::uint64_t gil_taken() const { return gil_taken_->load(std::memory_order_relaxed); }
+  std::uint64_t gil_taken() const {
+    std::uint64_t taken = 0;
+    for (const Needs& needs : *needs_) {
+      taken += needs.gil.load(std::memory_order_relaxed);
+    }
+    return taken;
+  }
 
   nb::dict figures(std::size_t lane) const {
     const omnilive::LaneFigures found = scheduler_.figures(lane_from(lane));
@@ -226,6 +277,9 @@ class PyScheduler {
     figures["missed"] = found.missed;
     figures["dropped"] = found.dropped;
     figures["cancelled"] = found.cancelled;
+    const Needs& needs = (*needs_)[lane];
+    figures["gil_taken"] = needs.gil.load(std::memory_order_relaxed);
+    figures["native"] = needs.native.load(std::memory_order_relaxed);
     figures["waited_ns"] = quantiles(found.waited);
     figures["ran_ns"] = quantiles(found.ran);
     return figures;
@@ -332,7 +386,7 @@ class PyScheduler {
     return found;
   }
 
-  Counter gil_taken_;
+  std::shared_ptr<AllNeeds> needs_;
   omnilive::Scheduler scheduler_;
 };
 
@@ -344,9 +398,24 @@ namespace omnilive {
 void bind_lanes(nb::module_& module) {
   nb::class_<NativeJob>(module, "NativeJob").def("run", [](const NativeJob& job) {
     const nb::gil_scoped_release released;
-    job.runnable->run();
+    try {
+      job.runnable->run();
+    } catch (const std::exception& error) {
+      throw std::runtime_error(error.what());  // one kind, as on a lane
+    }
   });
   module.def("noop_job", [] { return NativeJob{std::make_shared<Noop>()}; });
+  module.def(
+      "chain_jobs",
+      [](const std::vector<NativeJob>& jobs) {
+        std::vector<std::shared_ptr<Runnable>> links;
+        links.reserve(jobs.size());
+        for (const NativeJob& job : jobs) {
+          links.push_back(job.runnable);
+        }
+        return NativeJob{std::make_shared<Chain>(std::move(links))};
+      },
+      "jobs"_a);
 
   nb::class_<PyTicket>(module, "LaneTicket")
       .def_prop_ro(
@@ -371,7 +440,7 @@ void bind_lanes(nb::module_& module) {
            "ranges_library"_a = "")
       .def("submit", &PyScheduler::submit, "lane"_a, "owner"_a.none(), "call"_a,
            "generation"_a = nb::none(), "deadline_ns"_a = nb::none(),
-           "after"_a = std::vector<PyTicket>{}, "name"_a = "")
+           "after"_a = std::vector<PyTicket>{}, "name"_a = "", "before"_a = nb::none())
       .def("submit_native", &PyScheduler::submit_native, "lane"_a, "job"_a,
            "generation"_a = nb::none(), "deadline_ns"_a = nb::none(),
            "after"_a = std::vector<PyTicket>{}, "name"_a = "", "reports"_a = false)

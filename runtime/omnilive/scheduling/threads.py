@@ -1,7 +1,8 @@
 """Lanes in real time: the native core's scheduler, one thread per lane.
 
-A lane's thread stays in the native core: it takes the GIL to run a job of Python and for nothing
-else. Queues, policies and order are the scheduler's; here is only the loop that callbacks run on.
+A lane's thread stays in the native core: it takes the GIL to run a job of Python, after what is
+native of it, and for nothing else. Queues, policies and order are the scheduler's; here is only the
+loop that callbacks run on.
 """
 
 from __future__ import annotations
@@ -157,6 +158,7 @@ class ThreadLanes(Lanes):
             partial(timed, job),
             generation=job.generation,
             name=job.title,
+            before=None if job.native is None else job.native.job,
         )
         if not isinstance(ticket, str):
             return made_way

@@ -115,8 +115,10 @@ class Watcher:
             self._drop(frame.pts_us)
             return
 
+        encoding = self._parts.encoder.begin(frame.rgb)
+
         def encode() -> Work[tuple[SeenFrame, F32]]:
-            features = self._parts.encoder.encode(frame.rgb)
+            features = encoding.features()
             keyframe = self._parts.keyframes.put(frame.pts_us, frame.rgb)
             seen = SeenFrame(
                 frame.pts_us, features.features, keyframe, frame.rgb if self._naive else None
@@ -129,7 +131,9 @@ class Watcher:
             self._arrived()
 
         self._under_way += 1
-        self._lanes.submit(Job(Lane.SEE, encode, self._on_features, dropped=dropped))
+        self._lanes.submit(
+            Job(Lane.SEE, encode, self._on_features, dropped=dropped, native=encoding.native)
+        )
 
     def finish(self) -> None:
         """The stream is over: close the open clip once the last frame has been encoded."""
