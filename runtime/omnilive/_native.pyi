@@ -295,12 +295,11 @@ class LaneScheduler:
         self,
         lane: int,
         owner: object,
-        call: Callable[..., object],
+        call: Callable[[], object],
         generation: int | None = None,
         deadline_ns: int | None = None,
         after: Sequence[LaneTicket] = (),
         name: str = "",
-        before: NativeJob | None = None,
     ) -> tuple[LaneTicket | Literal["full", "stale", "closed"], list[Any]]:
         """Queue a callable; its outcome is reported to ``take``.
 
@@ -313,8 +312,6 @@ class LaneScheduler:
                 go by it, and an end after it is counted as a miss.
             after: jobs that must be done before; if one does not get done, this is dropped.
             name: of its span in a trace.
-            before: runs first, without the GIL; ``call`` is then given the nanoseconds that took,
-                and why it failed or None.
 
         Returns:
             The ticket, or why there is none; and the owners of jobs that made way.
@@ -332,10 +329,12 @@ class LaneScheduler:
         after: Sequence[LaneTicket] = (),
         name: str = "",
         reports: bool = False,
+        owner: object = None,
     ) -> tuple[LaneTicket | Literal["full", "stale", "closed"], list[Any]]:
         """Queue a native job: as ``submit``, but nothing of it needs the interpreter.
 
-        Only with ``reports`` is its outcome reported to ``take``.
+        Only with ``reports`` is its outcome reported to ``take``; what it returned is how long it
+        ran, nanoseconds.
         """
 
     def cancel_before(self, generation: int) -> list[Any]:
@@ -364,7 +363,7 @@ class LaneScheduler:
     ) -> tuple[Any, Any, BaseException | None, bool] | Callable[[], None] | None:
         """The next outcome, or callable posted, after waiting for it without the GIL.
 
-        An outcome is the owner (None of a native job), what it returned, what it raised, and
+        An outcome is the owner (None without one), what it returned, what it raised, and
         whether it never ran, because what it waited for did not get done. None when ``longest_us``
         have passed, or a signal came; its handler may raise from here.
         """
@@ -387,8 +386,8 @@ class LaneScheduler:
         """Counts of jobs by fate, and quantiles of ``waited_ns`` and ``ran_ns`` within 1/8.
 
         Fates: submitted, done, failed, missed (its deadline), dropped, cancelled. Besides,
-        ``gil_taken``: times the lane took the GIL to run a job; ``native``: native jobs, and native
-        parts of others, that have run to their end.
+        ``gil_taken``: times the lane took the GIL to run a job; ``native``: native jobs that have
+        run to their end.
         """
 
     def spans(self) -> list[tuple[int, int, str, str, int | None, int, int, int]]:

@@ -7,6 +7,7 @@ what audio it was made from.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -124,10 +125,16 @@ class Album:
     def __contains__(self, key: str) -> bool:
         return key in self.frames and key not in self.gone
 
-    def put(self, pts_us: int, rgb: np.ndarray) -> Keyframe:
+    def take(self, pts_us: int, rgb: np.ndarray) -> Keyframe:
         key = keyframe_id(pts_us)
         self.frames[key] = rgb
         return Keyframe(key, rgb.shape[1], rgb.shape[0])
+
+    def write_soon(self, key: str, done: Callable[[], None]) -> Future[None]:
+        written: Future[None] = Future()
+        written.set_result(None)
+        done()
+        return written
 
     def get(self, key: str) -> np.ndarray | None:
         self.before_read(key)

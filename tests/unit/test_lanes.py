@@ -49,7 +49,7 @@ def test_lanes_overlap_in_virtual_time() -> None:
 
 @dataclass(frozen=True)
 class Resizing:
-    """A native part whose failure is a KeyError."""
+    """Native work whose failure is a KeyError."""
 
     job: NativeJob
 
@@ -61,22 +61,22 @@ def resizing(height: int, tensor: OrtTensor) -> Resizing:
     return Resizing(resize_into(np.full((height, 4, 3), 7, np.uint8), tensor))
 
 
-def test_what_is_native_of_a_job_is_done_when_its_function_runs(make_lanes: MakeLanes) -> None:
-    lanes, log = make_lanes(), list[int]()
+def test_a_native_job_makes_its_result_on_the_loop(make_lanes: MakeLanes) -> None:
+    lanes, log, where = make_lanes(), list[int](), list[int]()
     tensor = OrtTensor("uint8", [1, 2, 2, 3])
-    job = Job(
-        Lane.SEE,
-        lambda: Work(int(tensor.array.sum()), 10),
-        lambda f: log.append(f.value),
-        native=resizing(4, tensor),
-    )
-    lanes.submit(job)
+
+    def total() -> Work[int]:
+        where.append(threading.get_ident())
+        return Work(int(tensor.array.sum()), 10)
+
+    native = resizing(4, tensor)
+    lanes.submit(Job(Lane.SEE, total, lambda f: log.append(f.value), native=native))
     lanes.run()
-    assert log == [7 * 12]
+    assert log == [7 * 12] and where == [threading.get_ident()]
     assert lanes.figures()["see"]["done"] == 1
 
 
-def test_a_native_part_that_fails_ends_the_run_with_its_own_error(make_lanes: MakeLanes) -> None:
+def test_a_native_job_that_fails_ends_the_run_with_its_own_error(make_lanes: MakeLanes) -> None:
     lanes, ran = make_lanes(), list[int]()
     failing = resizing(70_000, OrtTensor("uint8", [1, 2, 2, 3]))
 

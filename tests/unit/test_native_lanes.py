@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
-import time
 import weakref
 from collections.abc import Iterator
 from types import FrameType
@@ -72,61 +70,56 @@ def test_python_jobs_follow_native_ones_and_hand_back_what_they_return(
     assert scheduler.gil_taken == 1
 
 
-def test_what_is_native_of_a_job_runs_before_its_call_which_is_told_how_long_it_took(
+def test_a_native_job_hands_back_how_long_it_ran_and_takes_no_gil(
     scheduler: LaneScheduler,
 ) -> None:
     rgb = np.random.default_rng(1).integers(0, 256, (40, 30, 3), np.uint8)
     square = OrtTensor("uint8", [1, 8, 9, 3])
-
-    def call(took_ns: int, failure: str | None) -> tuple[bool, int, str | None]:
-        return np.array_equal(square.array[0], resize_rgb(rgb, 8, 9)), took_ns, failure
-
-    ticket = ticket_of(scheduler.submit(SEE, "mine", call, before=resize_into(rgb, square)))
-    _, (as_resized, took_ns, failure), _, _ = scheduler.take(LONG_US)
-    assert ticket.times_ns is not None
-    assert as_resized and failure is None and 0 < took_ns <= ticket.times_ns[2] - ticket.times_ns[1]
+    job = resize_into(rgb, square)
+    ticket = ticket_of(scheduler.submit_native(SEE, job, reports=True, owner="mine"))
+    owner, ran_ns, error, dropped = scheduler.take(LONG_US)
+    assert (owner, error, dropped) == ("mine", None, False) and ticket.times_ns is not None
+    assert 0 < ran_ns <= ticket.times_ns[2] - ticket.times_ns[1]
+    np.testing.assert_array_equal(square.array[0], resize_rgb(rgb, 8, 9))
     ticket_of(scheduler.submit(SEE, "second", lambda: None))
     scheduler.take(LONG_US)
     counts = [scheduler.figures(lane) for lane in (SEE, REASON)]
-    assert [c["native"] for c in counts] == [1, 0] and [c["gil_taken"] for c in counts] == [2, 0]
+    assert [c["native"] for c in counts] == [1, 0] and [c["gil_taken"] for c in counts] == [1, 0]
 
 
-def test_a_native_part_that_fails_leaves_it_to_the_call(scheduler: LaneScheduler) -> None:
+def test_a_native_job_that_fails_says_why(scheduler: LaneScheduler) -> None:
     too_high = resize_into(np.zeros((70_000, 1, 3), np.uint8), OrtTensor("uint8", [1, 8, 8, 3]))
-    before = chain_jobs([noop_job(), too_high])
-    ticket_of(scheduler.submit(SEE, "mine", lambda ns, failure: failure, before=before))
+    job = chain_jobs([noop_job(), too_high, noop_job()])
+    ticket = ticket_of(scheduler.submit_native(SEE, job, reports=True, owner="mine"))
     owner, value, error, _ = scheduler.take(LONG_US)
-    assert owner == "mine" and error is None and "65536 pixels, not 70000" in value
-    assert scheduler.figures(SEE)["native"] == 0
+    assert owner == "mine" and value is None and ticket.state == "failed"
+    assert isinstance(error, RuntimeError) and "65536 pixels, not 70000" in str(error)
+    counts = scheduler.figures(SEE)
+    assert counts["native"] == 0 and counts["failed"] == 1
+    with pytest.raises(RuntimeError, match="65536 pixels"):
+        job.run()
 
 
-def test_what_is_native_of_a_job_does_not_wait_for_the_interpreter(
-    scheduler: LaneScheduler,
-) -> None:
-    """This thread never lets go of the GIL between the two readings of the count."""
-    done = scheduler.figures(SEE)["native"]
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(WAIT_S)
-    try:
-        ticket_of(scheduler.submit(SEE, "mine", lambda ns, failure: None, before=noop_job()))
-        until = time.monotonic() + WAIT_S
-        while scheduler.figures(SEE)["native"] == done and time.monotonic() < until:
-            pass
-        counts = scheduler.figures(SEE)
-    finally:
-        sys.setswitchinterval(interval)
-    assert counts["native"] == done + 1 and counts["gil_taken"] == counts["done"] == 0
-    assert scheduler.take(LONG_US)[0] == "mine"
+def test_a_native_job_lets_go_of_what_it_read_and_of_its_owner(scheduler: LaneScheduler) -> None:
+    class Owner:
+        pass
 
-
-def test_a_job_lets_go_of_what_its_native_part_read(scheduler: LaneScheduler) -> None:
-    rgb = np.zeros((4, 4, 3), np.uint8)
-    ref = weakref.ref(rgb)
-    before = resize_into(rgb, OrtTensor("uint8", [1, 2, 2, 3]))
-    ticket_of(scheduler.submit(SEE, "mine", lambda ns, failure: None, before=before))
-    del rgb, before
+    rgb, owner = np.zeros((4, 4, 3), np.uint8), Owner()
+    refs = [weakref.ref(rgb), weakref.ref(owner)]
+    job = resize_into(rgb, OrtTensor("uint8", [1, 2, 2, 3]))
+    ticket_of(scheduler.submit_native(SEE, job, reports=True, owner=owner))
+    del rgb, job, owner
     scheduler.take(LONG_US)
-    assert ref() is None
+    assert [ref() for ref in refs] == [None, None]
+
+
+def test_native_jobs_that_make_way_are_known_by_their_owners() -> None:
+    scheduler = new_scheduler(capacities=[1] * 5, drop_oldest=[True] * 5)
+    for owner in ("first", None, "third"):
+        submitted = [scheduler.submit_native(SEE, noop_job(), generation=1, owner=owner)]
+    assert submitted[0][1] == []  # the one without an owner made way; nobody serves the lane
+    assert scheduler.cancel_before(2) == ["third"]
+    scheduler.close()
 
 
 @pytest.mark.parametrize(

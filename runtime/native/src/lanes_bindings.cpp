@@ -1,6 +1,5 @@
-// The Python face of the lanes. The GIL is taken on a lane's thread to call a Python job, after
-// what is native of it, and for nothing else; it is never waited for while a lock of the scheduler
-// is held.
+// The Python face of the lanes. The GIL is taken on a lane's thread to call a Python job and for
+// nothing else; it is never waited for while a lock of the scheduler is held.
 #include "lanes_bindings.hpp"
 
 #include <nanobind/nanobind.h>
@@ -36,8 +35,8 @@ using omnilive::Ticket;
 
 // What the jobs of one lane needed.
 struct Needs {
-  std::atomic<std::uint64_t> gil{0};     // times a thread took the GIL to run one
-  std::atomic<std::uint64_t> native{0};  // native parts that have run to their end
+  std::atomic<std::uint64_t> gil{0};     // times its thread took the GIL to run one
+  std::atomic<std::uint64_t> native{0};  // native ones that have run to their end
 };
 using AllNeeds = std::array<Needs, kLanes>;
 
@@ -48,46 +47,48 @@ Lane lane_from(std::size_t index) {
   return static_cast<Lane>(index);
 }
 
-// A Python callable as a job, after a native part of it or without one. `owner` is the object the
-// host knows the job by.
-class PythonWork final : public omnilive::Work {
+// A job with an object that the host knows it by, if it has one.
+class OwnedWork : public omnilive::Work {
  public:
-  PythonWork(nb::object owner, nb::object call, std::shared_ptr<omnilive::Runnable> before,
-             const std::shared_ptr<AllNeeds>& all, Lane lane)
-      : owner_(std::move(owner)),
-        call_(std::move(call)),
-        before_(std::move(before)),
-        needs_(all, &(*all)[omnilive::index_of(lane)]) {}
-
-  ~PythonWork() override {
-    if (owner_.is_valid() || call_.is_valid() || value_.is_valid() || error_.is_valid()) {
+  explicit OwnedWork(nb::object owner) : owner_(std::move(owner)) {}
+  ~OwnedWork() override {
+    if (owner_.is_valid()) {
       const nb::gil_scoped_acquire acquired;
       owner_.reset();
+    }
+  }
+
+  // These expect the GIL, and the job to be settled.
+  nb::object take_owner() { return std::move(owner_); }
+  virtual nb::object take_value() = 0;
+  virtual nb::object take_error(const std::exception_ptr& error) = 0;
+
+ private:
+  nb::object owner_;
+};
+
+// A Python callable as a job.
+class PythonWork final : public OwnedWork {
+ public:
+  PythonWork(nb::object owner, nb::object call, std::shared_ptr<Needs> needs)
+      : OwnedWork(std::move(owner)), call_(std::move(call)), needs_(std::move(needs)) {}
+
+  ~PythonWork() override {
+    if (call_.is_valid() || value_.is_valid() || error_.is_valid()) {
+      const nb::gil_scoped_acquire acquired;
       call_.reset();
       value_.reset();
       error_.reset();
     }
   }
 
-  // Runs the native part without the GIL; then takes it for the length of the call, which is told
-  // how long the native part took and why it failed.
+  // Takes the GIL for the length of the call.
   void run() override {
-    std::optional<std::string> failure;
-    const std::int64_t began_ns = omnilive::steady_now_ns();
-    if (before_) {
-      try {
-        before_->run();
-        needs_->native.fetch_add(1, std::memory_order_relaxed);
-      } catch (const std::exception& error) {
-        failure = error.what();
-      }
-    }
-    const std::int64_t native_ns = omnilive::steady_now_ns() - began_ns;
     const nb::gil_scoped_acquire acquired;
     needs_->gil.fetch_add(1, std::memory_order_relaxed);
     bool failed = false;
     try {
-      value_ = before_ ? call_(native_ns, failure) : call_();
+      value_ = call_();
     } catch (nb::python_error& error) {
       error_ = nb::borrow(error.value());
 #if PY_VERSION_HEX < 0x030C0000
@@ -98,39 +99,62 @@ class PythonWork final : public omnilive::Work {
       failed = true;
     }
     call_.reset();
-    before_.reset();
     if (failed) {
       throw std::runtime_error("a Python job raised an exception");
     }
   }
 
-  // These expect the GIL, and the job to be settled.
-  nb::object take_owner() { return std::move(owner_); }
-  nb::object take_value() { return std::move(value_); }
-  nb::object take_error() { return std::move(error_); }
+  nb::object take_value() override { return std::move(value_); }
+  nb::object take_error(const std::exception_ptr&) override { return std::move(error_); }
 
  private:
-  nb::object owner_;
   nb::object call_;
   nb::object value_;
   nb::object error_;
-  std::shared_ptr<omnilive::Runnable> before_;
   std::shared_ptr<Needs> needs_;
 };
 
-// A job that is native as a whole: one submission of a runnable.
-class NativeWork final : public omnilive::Work {
+// One submission of a runnable. Its value is how long it ran, nanoseconds.
+class NativeWork final : public OwnedWork {
  public:
-  NativeWork(std::shared_ptr<omnilive::Runnable> runnable, const std::shared_ptr<AllNeeds>& all,
-             Lane lane)
-      : runnable_(std::move(runnable)), needs_(all, &(*all)[omnilive::index_of(lane)]) {}
+  NativeWork(nb::object owner, std::shared_ptr<omnilive::Runnable> runnable,
+             std::shared_ptr<Needs> needs)
+      : OwnedWork(std::move(owner)), runnable_(std::move(runnable)), needs_(std::move(needs)) {}
+
+  // Needs no GIL.
   void run() override {
+    const std::int64_t began_ns = omnilive::steady_now_ns();
     runnable_->run();
+    ran_ns_ = omnilive::steady_now_ns() - began_ns;
     needs_->native.fetch_add(1, std::memory_order_relaxed);
   }
 
+  // What it read may be Python's and is let go of here: nobody has to wait for the GIL for it.
+  nb::object take_value() override {
+    runnable_.reset();
+    return nb::int_(ran_ns_);
+  }
+  nb::object take_error(const std::exception_ptr& error) override {
+    runnable_.reset();
+    if (!error) {
+      return {};
+    }
+    return nb::borrow(PyExc_RuntimeError)(nb::str(message_of(error).c_str()));
+  }
+
  private:
+  static std::string message_of(const std::exception_ptr& error) {
+    try {
+      std::rethrow_exception(error);
+    } catch (const std::exception& e) {
+      return e.what();
+    } catch (...) {
+      return "unknown error";
+    }
+  }
+
   std::shared_ptr<omnilive::Runnable> runnable_;
+  std::int64_t ran_ns_ = 0;
   std::shared_ptr<Needs> needs_;
 };
 
@@ -155,40 +179,25 @@ struct PyTicket {
   Ticket job;
 };
 
-std::string message_of(const std::exception_ptr& error) {
-  try {
-    std::rethrow_exception(error);
-  } catch (const std::exception& e) {
-    return e.what();
-  } catch (...) {
-    return "unknown error";
-  }
-}
-
 nb::object or_none(nb::object object) { return object.is_valid() ? std::move(object) : nb::none(); }
 
 // A job that has ended, as the host sees it: owner, value, error, and whether it was dropped. A
 // plain tuple, since an error's traceback leads back to it: the collector must see the cycle.
 nb::tuple outcome_of(omnilive::Job& job) {
-  nb::object owner = nb::none();
-  nb::object value = nb::none();
-  nb::object error = nb::none();
-  if (auto* python = dynamic_cast<PythonWork*>(job.work.get())) {
-    owner = or_none(python->take_owner());
-    value = or_none(python->take_value());
-    error = or_none(python->take_error());
-  } else if (job.error) {
-    error = nb::borrow(PyExc_RuntimeError)(nb::str(message_of(job.error).c_str()));
-  }
-  return nb::make_tuple(owner, value, error, job.state == JobState::dropped);
+  auto& work = static_cast<OwnedWork&>(*job.work);  // the lanes get no other from here
+  const JobState state = job.state.load(std::memory_order_acquire);
+  nb::object value = or_none(state == JobState::done ? work.take_value() : nb::object());
+  nb::object error = or_none(work.take_error(job.error));
+  return nb::make_tuple(or_none(work.take_owner()), value, error, state == JobState::dropped);
 }
 
-// The owners of those among `jobs` that are Python's.
+// The owners of those among `jobs` that have one.
 nb::list owners_of(const std::vector<Ticket>& jobs) {
   nb::list owners;
   for (const Ticket& job : jobs) {
-    if (auto* python = dynamic_cast<PythonWork*>(job->work.get())) {
-      owners.append(or_none(python->take_owner()));
+    nb::object owner = static_cast<OwnedWork&>(*job->work).take_owner();
+    if (owner.is_valid()) {
+      owners.append(owner);
     }
   }
   return owners;
@@ -206,20 +215,21 @@ class PyScheduler {
 
   nb::tuple submit(std::size_t lane, nb::object owner, nb::object call,
                    std::optional<std::int64_t> generation, std::optional<std::int64_t> deadline_ns,
-                   const std::vector<PyTicket>& after, std::string name,
-                   const std::optional<NativeJob>& before) {
-    return admitted(
-        lane,
-        std::make_unique<PythonWork>(std::move(owner), std::move(call),
-                                     before ? before->runnable : nullptr, needs_, lane_from(lane)),
-        generation, deadline_ns, after, true, std::move(name));
+                   const std::vector<PyTicket>& after, std::string name) {
+    return admitted(lane,
+                    std::make_unique<PythonWork>(std::move(owner), std::move(call), needs(lane)),
+                    generation, deadline_ns, after, true, std::move(name));
   }
 
   nb::tuple submit_native(std::size_t lane, const NativeJob& job,
                           std::optional<std::int64_t> generation,
                           std::optional<std::int64_t> deadline_ns,
-                          const std::vector<PyTicket>& after, std::string name, bool reports) {
-    return admitted(lane, std::make_unique<NativeWork>(job.runnable, needs_, lane_from(lane)),
+                          const std::vector<PyTicket>& after, std::string name, bool reports,
+                          nb::object owner) {
+    if (owner.is_none()) {
+      owner.reset();
+    }
+    return admitted(lane, std::make_unique<NativeWork>(std::move(owner), job.runnable, needs(lane)),
                     generation, deadline_ns, after, reports, std::move(name));
   }
 
@@ -262,8 +272,8 @@ class PyScheduler {
   std::size_t serving() const { return scheduler_.serving(); }
   std::uint64_t gil_taken() const {
     std::uint64_t taken = 0;
-    for (const Needs& needs : *needs_) {
-      taken += needs.gil.load(std::memory_order_relaxed);
+    for (const Needs& lane : *needs_) {
+      taken += lane.gil.load(std::memory_order_relaxed);
     }
     return taken;
   }
@@ -277,9 +287,9 @@ class PyScheduler {
     figures["missed"] = found.missed;
     figures["dropped"] = found.dropped;
     figures["cancelled"] = found.cancelled;
-    const Needs& needs = (*needs_)[lane];
-    figures["gil_taken"] = needs.gil.load(std::memory_order_relaxed);
-    figures["native"] = needs.native.load(std::memory_order_relaxed);
+    const std::shared_ptr<Needs> needed = needs(lane);
+    figures["gil_taken"] = needed->gil.load(std::memory_order_relaxed);
+    figures["native"] = needed->native.load(std::memory_order_relaxed);
     figures["waited_ns"] = quantiles(found.waited);
     figures["ran_ns"] = quantiles(found.ran);
     return figures;
@@ -338,6 +348,10 @@ class PyScheduler {
     result.trace_capacity = trace_capacity;
     result.ranges_library = std::move(ranges_library);
     return result;
+  }
+
+  [[nodiscard]] std::shared_ptr<Needs> needs(std::size_t lane) const {
+    return {needs_, &(*needs_)[omnilive::index_of(lane_from(lane))]};
   }
 
   nb::tuple admitted(std::size_t lane, std::unique_ptr<omnilive::Work> work,
@@ -440,10 +454,11 @@ void bind_lanes(nb::module_& module) {
            "ranges_library"_a = "")
       .def("submit", &PyScheduler::submit, "lane"_a, "owner"_a.none(), "call"_a,
            "generation"_a = nb::none(), "deadline_ns"_a = nb::none(),
-           "after"_a = std::vector<PyTicket>{}, "name"_a = "", "before"_a = nb::none())
+           "after"_a = std::vector<PyTicket>{}, "name"_a = "")
       .def("submit_native", &PyScheduler::submit_native, "lane"_a, "job"_a,
            "generation"_a = nb::none(), "deadline_ns"_a = nb::none(),
-           "after"_a = std::vector<PyTicket>{}, "name"_a = "", "reports"_a = false)
+           "after"_a = std::vector<PyTicket>{}, "name"_a = "", "reports"_a = false,
+           "owner"_a = nb::none())
       .def("cancel_before", &PyScheduler::cancel_before, "generation"_a)
       .def("load", &PyScheduler::load, "lane"_a)
       .def_prop_ro("busy", &PyScheduler::busy)

@@ -228,18 +228,13 @@ class Lanes(abc.ABC):
             job.done(finished)
 
 
-def timed(
-    job: Job, native_ns: int = 0, failure: str | None = None
-) -> tuple[Work[Any], Finished[Any]]:
-    """Run a job's function here and now: what it returned, and the same with its wall time.
+def timed(job: Job, native_ns: int = 0) -> tuple[Work[Any], Finished[Any]]:
+    """Run a job's function here and now: what it returned, and the same with the wall time.
 
     Args:
-        job: whose native part, if any, has run.
+        job: whose native work, if any, has been done.
         native_ns: how long that took.
-        failure: why it failed.
     """
-    if job.native is not None and failure is not None:
-        raise job.native.error(failure)
     start_ns = time.perf_counter_ns() - native_ns
     work = job.run()
     return work, Finished(work.value, (time.perf_counter_ns() - start_ns) // 1000)

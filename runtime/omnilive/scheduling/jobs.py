@@ -69,14 +69,14 @@ class Job:
     """One unit that a lane runs without pause: the unit of pre-emption.
 
     Attributes:
-        run: does the work on the lane, or makes a result of what ``native`` has done; never called
-            for a job that went stale while it waited.
+        run: does the work on the lane; of a job with ``native``, makes a result of what that has
+            done, quickly and on the loop. Never called for a job that went stale while it waited.
         done: called on the loop with the result, unless the generation has gone stale.
         dropped: called on the loop instead of ``done``, when a full lane or a stale generation
             drops the job or its result.
         generation: None for work that outlives any turn, such as perception.
         name: what a trace calls it; by default what ``run`` is called.
-        native: runs on the lane before ``run``, whoever has the interpreter meanwhile.
+        native: does the work on the lane, whoever has the interpreter meanwhile.
     """
 
     lane: Lane

@@ -110,7 +110,7 @@ class VirtualLanes(Lanes):
             return
         job = self._waiting[lane].popleft()
         self._running.add(lane)
-        work, finished = timed(job, *_native_part(job))
+        work, finished = timed(job, _native_work(job))
         started_us = self.now_us()
         self.at(started_us + work.cost_us, lambda: self._finish(job, finished, started_us))
         self._room_made(lane)
@@ -137,13 +137,13 @@ class VirtualLanes(Lanes):
         )
 
 
-def _native_part(job: Job) -> tuple[int, str | None]:
-    """Run what is native of ``job``: how long it took, nanoseconds, and why it failed."""
+def _native_work(job: Job) -> int:
+    """Do what is native of ``job`` here and now: how long it took, nanoseconds."""
     if job.native is None:
-        return 0, None
+        return 0
     start_ns = time.perf_counter_ns()
     try:
         job.native.job.run()
     except RuntimeError as e:
-        return 0, str(e)
-    return time.perf_counter_ns() - start_ns, None
+        raise job.native.error(str(e)) from e
+    return time.perf_counter_ns() - start_ns

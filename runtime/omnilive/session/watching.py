@@ -119,7 +119,7 @@ class Watcher:
 
         def encode() -> Work[tuple[SeenFrame, F32]]:
             features = encoding.features()
-            keyframe = self._parts.keyframes.put(frame.pts_us, frame.rgb)
+            keyframe = self._parts.keyframes.take(frame.pts_us, frame.rgb)
             seen = SeenFrame(
                 frame.pts_us, features.features, keyframe, frame.rgb if self._naive else None
             )
@@ -183,12 +183,19 @@ class Watcher:
             self._tasks.submit(Task(self._recompute(closed, self.snapshot()), self._on_remembered))
         elif closed is not None:
             self._tasks.submit(Task(self._remember(closed), self._on_remembered))
-        self._log.emit(
-            events.FrameEncoded(seen.pts_us, self._closed, decision.cosine, seen.keyframe.id),
-            wall_us=finished.wall_us,
-            stage="see",
-        )
-        self._arrived()
+        encoded = events.FrameEncoded(seen.pts_us, self._closed, decision.cosine, seen.keyframe.id)
+        self._keep(encoded, finished.wall_us)
+
+    def _keep(self, encoded: events.FrameEncoded, wall_us: int) -> None:
+        """Have the picture written, then tell: whoever hears of it may look for the file."""
+
+        def kept() -> None:
+            written.result()
+            self._log.emit(encoded, wall_us=wall_us, stage="see")
+            self._arrived()
+
+        arrived = self._lanes.expect(kept)
+        written = self._parts.keyframes.write_soon(encoded.keyframe, arrived)
 
     def _arrived(self) -> None:
         """One frame fewer is under way."""
