@@ -242,3 +242,19 @@ def test_a_frame_that_cannot_be_written_soon_is_told_as_one_that_cannot_be_put(
         written.result(60)
     assert told.wait(60)
     store.close()
+
+
+def test_a_frame_that_comes_in_the_place_of_one_being_written_is_written_too(tmp_path, monkeypatch):
+    store, write_bytes = KeyframeStore(tmp_path, KeyframeConfig()), Path.write_bytes
+    later = [picture(1)]
+
+    def meanwhile(path, data):
+        if later:
+            store.take(0, later.pop())
+        write_bytes(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", meanwhile)
+    key = store.take(0, picture(2)).id
+    store.write(key)
+    other = KeyframeStore(tmp_path / "other", KeyframeConfig())
+    np.testing.assert_array_equal(store.get(key), other.get(put(other, 0, picture(1))))

@@ -66,6 +66,7 @@ class KeyframeStore:
         self._unwritten: dict[str, tuple[int, U8]] = {}
         self._lock = threading.Lock()
         self._writing = threading.Lock()
+        self._taking = threading.Lock()  # held for no longer than it takes to look
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="keyframes")
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -88,6 +89,8 @@ class KeyframeStore:
     def take(self, pts_us: int, rgb: U8) -> Keyframe:
         """Take one frame on: ``get`` gives it from now on, whoever writes it first.
 
+        It waits for no disk.
+
         Args:
             pts_us: its stream time, microseconds; a frame of the same time is replaced.
             rgb: uint8 [h, w, 3]; stays as it is until it is written, which is to be seen to soon.
@@ -98,7 +101,7 @@ class KeyframeStore:
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
             raise ValueError(f"a frame is uint8 [h, w, 3], not {rgb.dtype} {rgb.shape}")
         key = keyframe_id(pts_us)
-        with self._lock:
+        with self._taking:
             self._unwritten[key] = pts_us, rgb
         return Keyframe(key, *scaled_size(rgb.shape[1], rgb.shape[0], self._config.max_side))
 
@@ -114,7 +117,7 @@ class KeyframeStore:
                 try:
                     self._write_frame(first, *frame)
                 finally:
-                    with self._lock:
+                    with self._taking:
                         if self._unwritten[first] is frame:  # or another came in its place
                             del self._unwritten[first]
 
@@ -147,7 +150,7 @@ class KeyframeStore:
 
     def _oldest_unwritten(self, key: str) -> tuple[str, tuple[int, U8]] | None:
         """What is to be written first, as long as ``key`` is not written."""
-        with self._lock:
+        with self._taking:
             return next(iter(self._unwritten.items())) if key in self._unwritten else None
 
     def _write_frame(self, key: str, pts_us: int, rgb: U8) -> None:
@@ -193,7 +196,8 @@ class KeyframeStore:
             OutputError: one could not be deleted.
         """
         with self._writing, self._lock:
-            self._unwritten.clear()
+            with self._taking:
+                self._unwritten.clear()
             try:
                 for key in tuple(self._sizes):
                     self._path(key).unlink(missing_ok=True)
