@@ -21,12 +21,14 @@ from omnilive.engine.pack import EnginePack
 from omnilive.lanes import Finished, Job, Lane, LanesConfig, ThreadLanes, Work
 from omnilive.memory.compressor import Compressor
 from omnilive.memory.config import CompressionConfig
-from omnilive.perception.frame_encoder import FrameEncoder
+from omnilive.perception.frame_encoder import FrameEncoder, FrameFeatures
 from omnilive.reasoning.config import ReasoningConfig
 from omnilive.scheduling.cores import core_shares
+from omnilive.scheduling.trace import SPANS_KEPT
 from omnilive.tasks import Task, TaskQueue
 
 STEP_S = 0.05
+BURN_S = 0.005
 WIDTH, MATRICES = 2048, 4
 """A decode step is products with matrices that no cache holds."""
 CLIP_FRAMES = 16
@@ -58,6 +60,15 @@ def decode_steps(threads: int) -> Callable[[], Steps]:
             yield Work(None, 0)
 
     return steps
+
+
+def burning_steps() -> Steps:
+    """Steps of 5 ms of Python that lets nobody else have the interpreter meanwhile."""
+    while True:
+        until = time.perf_counter() + BURN_S
+        while time.perf_counter() < until:
+            pass
+        yield Work(None, 0)
 
 
 def prefill_steps(pack: EnginePack) -> Callable[[], Steps]:
@@ -106,18 +117,18 @@ def watch(
     rgb = np.zeros(FRAME, np.uint8)
     encoder.encode(rgb)
     next(steps)
-    lanes = ThreadLanes(LanesConfig(), core_shares(threads))
+    lanes = ThreadLanes(LanesConfig(), core_shares(threads), spans_kept=SPANS_KEPT)
     lanes.start()
     tasks = TaskQueue(lanes, lane)
     left = frames
 
-    def submit(due_ns: int) -> None:
-        def encode() -> Work[int]:
-            encoder.encode(rgb)
-            return Work(time.monotonic_ns(), 0)
+    def submit() -> None:
+        encoding = encoder.begin(rgb)
 
-        def done(finished: Finished[int]) -> None:
-            watched.waits_us.append((finished.value - due_ns) / 1e3)
+        def encode() -> Work[FrameFeatures]:
+            return Work(encoding.features(), 0)
+
+        def done(finished: Finished[FrameFeatures]) -> None:
             watched.own_us.append(finished.wall_us)
             arrived()
 
@@ -125,7 +136,7 @@ def watch(
             watched.lost += 1
             arrived()
 
-        lanes.submit(Job(Lane.SEE, encode, done, dropped=lost))
+        lanes.submit(Job(Lane.SEE, encode, done, dropped=lost, native=encoding.native))
 
     def arrived() -> None:
         nonlocal left
@@ -137,12 +148,14 @@ def watch(
     for i in range(frames):
         # Frames come at any phase of a step.
         at_us = start_us + round((i + rng.random()) * 1e6 / fps)
-        lanes.at(at_us, lambda: submit(time.monotonic_ns()))
+        lanes.at(at_us, submit)
     tasks.submit(Task(steps, lambda step: watched.steps_us.append(step.wall_us), generation=1))
     try:
         lanes.run()
     finally:
         lanes.close()
+    seen = [s for s in lanes.spans() if s.lane is Lane.SEE and s.state == "done"]
+    watched.waits_us = [span.ended_us - span.submitted_us for span in seen]
     return watched
 
 

@@ -19,6 +19,7 @@ from arguments import positive
 from lane_bars import Row, as_json, missed, table
 from lane_loads import (
     audio_rows,
+    burning_steps,
     compression_steps,
     decode_steps,
     frame_rows,
@@ -79,6 +80,7 @@ def _measure(args: argparse.Namespace, threads: int, progress: Console) -> list[
             ("decoding", Lane.REASON, decode_steps(threads)),
             ("a 4 k prefill", Lane.REASON, prefill_steps(pack)),
             ("a clip's compression", Lane.REMEMBER, compression_steps(pack)),
+            ("Python that burns the interpreter", Lane.REASON, burning_steps),
         ):
             progress.print(f"frames during {name}: {args.frames / args.fps:.0f} s")
             watched = watch(pack, lane, steps(), threads, args.frames, args.fps)

@@ -7,7 +7,8 @@ them (media, keyframes on disk, the log) is left out. It never looks inside the 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +26,7 @@ from omnilive.memory.long_term import LongTermMemory
 from omnilive.memory.segmentation import Segmenter
 from omnilive.memory.selection import Selection
 from omnilive.memory.store import MemoryStore
-from omnilive.perception.frame_encoder import FrameEncoder, FrameFeatures
+from omnilive.perception.frame_encoder import Encoding, FrameEncoder, FrameFeatures
 from omnilive.session.costs import VirtualCostConfig
 from omnilive.session.watching import MemoryParts, MemorySnapshot, Watcher
 from omnilive.sources.types import US_PER_SECOND, Frame
@@ -106,17 +107,28 @@ class _SceneEncoder(FrameEncoder):
         super().__init__(pack)
         self.calls = 0
 
-    def encode(self, rgb: npt.NDArray[np.uint8]) -> FrameFeatures:
-        self.calls += 1
-        scene = np.eye(2, dtype=np.float32)[rgb[0, 0, 0] % 2]
-        return FrameFeatures(super().encode(rgb).features, scene)
+    def begin(self, rgb: npt.NDArray[np.uint8]) -> Encoding:
+        encoding = super().begin(rgb)
+
+        def features() -> FrameFeatures:
+            self.calls += 1
+            scene = np.eye(2, dtype=np.float32)[rgb[0, 0, 0] % 2]
+            return FrameFeatures(encoding.features().features, scene)
+
+        return Encoding(encoding.native, features)
 
 
 class _Names:
     """Names keyframes and keeps none."""
 
-    def put(self, pts_us: int, rgb: npt.NDArray[np.uint8]) -> Keyframe:
+    def take(self, pts_us: int, rgb: npt.NDArray[np.uint8]) -> Keyframe:
         return Keyframe(str(pts_us), rgb.shape[1], rgb.shape[0])
+
+    def write_soon(self, key: str, done: Callable[[], None]) -> Future[None]:
+        written: Future[None] = Future()
+        written.set_result(None)
+        done()
+        return written
 
 
 class _Silent:

@@ -229,6 +229,18 @@ class NativeJob:
 def noop_job() -> NativeJob:
     """A job that does nothing, to measure what the lanes cost by themselves."""
 
+def chain_jobs(jobs: Sequence[NativeJob]) -> NativeJob:
+    """One job that runs these in a row; what fails ends it."""
+
+def resize_into(rgb: npt.NDArray[np.uint8], tensor: OrtTensor) -> NativeJob:
+    """A job that does what ``resize_rgb`` does, into a tensor uint8 [1, h, w, 3].
+
+    ``rgb`` is C-contiguous and is kept as long as the job.
+
+    Raises:
+        ValueError: the picture is not uint8 [h, w, 3], or the tensor another.
+    """
+
 class LaneTicket:
     """A job the lanes have taken: what others may wait for."""
 
@@ -341,10 +353,12 @@ class LaneScheduler:
         after: Sequence[LaneTicket] = (),
         name: str = "",
         reports: bool = False,
+        owner: object = None,
     ) -> tuple[LaneTicket | Literal["full", "stale", "closed"], list[Any]]:
         """Queue a native job: as ``submit``, but nothing of it needs the interpreter.
 
-        Only with ``reports`` is its outcome reported to ``take``.
+        Only with ``reports`` is its outcome reported to ``take``; what it returned is how long it
+        ran, nanoseconds.
         """
 
     def cancel_before(self, generation: int) -> list[Any]:
@@ -373,7 +387,7 @@ class LaneScheduler:
     ) -> tuple[Any, Any, BaseException | None, bool] | Callable[[], None] | None:
         """The next outcome, or callable posted, after waiting for it without the GIL.
 
-        An outcome is the owner (None of a native job), what it returned, what it raised, and
+        An outcome is the owner (None without one), what it returned, what it raised, and
         whether it never ran, because what it waited for did not get done. None when ``longest_us``
         have passed, or a signal came; its handler may raise from here.
         """
@@ -395,7 +409,9 @@ class LaneScheduler:
     def figures(self, lane: int) -> dict[str, Any]:
         """Counts of jobs by fate, and quantiles of ``waited_ns`` and ``ran_ns`` within 1/8.
 
-        Fates: submitted, done, failed, missed (its deadline), dropped, cancelled.
+        Fates: submitted, done, failed, missed (its deadline), dropped, cancelled. Besides,
+        ``gil_taken``: times the lane took the GIL to run a job; ``native``: native jobs that have
+        run to their end.
         """
 
     def durations(
@@ -434,7 +450,7 @@ class OrtTensor:
     """Zeroed host memory of one tensor; calls that share one hand results on without a copy.
 
     Args:
-        dtype: float32, float16, uint8, int32 or int64.
+        dtype: float32, float16, uint8, int8, int32 or int64.
         shape: sizes of its axes.
 
     Raises:
@@ -475,11 +491,11 @@ class OrtModel:
         affinity: str = "",
     ) -> None: ...
     @property
-    def inputs(self) -> list[tuple[str, str, tuple[int, ...]]]:
-        """Name, dtype and shape of each; -1 for an axis whose size is free."""
+    def inputs(self) -> list[tuple[str, str, tuple[int | str, ...]]]:
+        """Name, dtype and shape of each; an axis whose size is free has its name instead."""
 
     @property
-    def outputs(self) -> list[tuple[str, str, tuple[int, ...]]]:
+    def outputs(self) -> list[tuple[str, str, tuple[int | str, ...]]]:
         """As ``inputs``."""
 
     def call(self, inputs: Mapping[str, OrtTensor], outputs: Mapping[str, OrtTensor]) -> NativeJob:
@@ -490,3 +506,24 @@ class OrtModel:
         Raises:
             ValueError: one is missing, unknown, or of another dtype or shape.
         """
+
+    def run_of(self, feeds: Mapping[str, npt.NDArray[Any]]) -> OrtRun:
+        """A run on these C-contiguous arrays, which are kept as long as it is.
+
+        Whether the model takes them shows when it runs.
+
+        Raises:
+            ValueError: a dtype that tensors do not have.
+            TypeError: what is no C-contiguous array.
+        """
+
+class OrtRun:
+    """A run of a model whose outputs are as large as they turn out; see ``OrtModel.run_of``."""
+
+    @property
+    def job(self) -> NativeJob:
+        """Runs it; fails with the library's words. Run again, it replaces the outputs."""
+
+    @property
+    def outputs(self) -> dict[str, npt.NDArray[Any]]:
+        """Every output of the last run, by name; none before it."""

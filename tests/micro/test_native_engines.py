@@ -1,4 +1,4 @@
-"""Real engines that the native core runs: the same results, chained without the interpreter."""
+"""Real engines that the native core runs: the same results, without the interpreter."""
 
 from __future__ import annotations
 
@@ -9,15 +9,30 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from omnilive._native import LaneScheduler, LaneTicket, OrtLibrary, OrtModel, OrtTensor
+from omnilive._native import (
+    LaneScheduler,
+    LaneTicket,
+    OrtLibrary,
+    OrtModel,
+    OrtTensor,
+    resize_rgb,
+)
 from omnilive.engine.config import EngineConfig
 from omnilive.engine.ort_native import open_library, open_model
+from omnilive.engine.ort_session import open_session
 from omnilive.engine.pack import EnginePack, open_pack
 from omnilive.errors import EngineError
+from omnilive.lanes import Job, Lane, ThreadLanes, Work
+from omnilive.perception.frame_encoder import Encoding, FrameEncoder, FrameFeatures
 
 SEE, REMEMBER = 1, 2
 LONG_S = 60
@@ -30,13 +45,17 @@ def library() -> OrtLibrary:
 
 @pytest.fixture(scope="module")
 def pack(micro_pack: Path) -> Iterator[EnginePack]:
-    pack = open_pack(micro_pack)
+    pack = open_pack(micro_pack, threads=1)
     yield pack
     pack.close()
 
 
 def model(library: OrtLibrary, pack: EnginePack, name: str) -> OrtModel:
     return open_model(library, pack.manifest.engines[name], pack.path, EngineConfig(threads=1))
+
+
+def python_session(pack: EnginePack, name: str) -> ort.InferenceSession:
+    return open_session(pack.manifest.engines[name], pack.path, EngineConfig(threads=1))
 
 
 @contextmanager
@@ -64,14 +83,109 @@ def test_a_native_call_gives_what_the_python_package_gives(
     frames.array[...] = np.random.default_rng(3).integers(0, 256, frames.array.shape)
     call = vit.call({"frames": frames}, {"features": features, "cls": cls})
     call.run()
-    expected = pack.engine("mem_vit").run({"frames": frames.array})
-    np.testing.assert_allclose(features.array, expected["features"], rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(cls.array, expected["cls"], rtol=1e-5, atol=1e-5)
+    expected = python_session(pack, "mem_vit").run(["features", "cls"], {"frames": frames.array})
+    np.testing.assert_array_equal(features.array, expected[0])
+    np.testing.assert_array_equal(cls.array, expected[1])
+
+
+STATELESS = ("mem_vit", "mem_proj", "mem_to_vlm", "vlm_vit", "aud_enc")
+
+
+@pytest.fixture(scope="module")
+def sessions(pack: EnginePack) -> dict[str, ort.InferenceSession]:
+    return {name: python_session(pack, name) for name in STATELESS}
+
+
+@pytest.mark.parametrize("name", STATELESS)
+@settings(max_examples=6, deadline=None)
+@given(data=st.data())
+def test_an_engine_gives_to_the_bit_what_the_python_package_gives(
+    pack: EnginePack, sessions: dict[str, ort.InferenceSession], name: str, data: st.DataObject
+) -> None:
+    info = pack.manifest.engines[name]
+    shortest = pack.manifest.audio.min_samples if name == "aud_enc" else 1
+    free = data.draw(st.integers(shortest, 9 * shortest))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    feeds: dict[str, npt.NDArray[Any]] = {}
+    for tensor in info.inputs:
+        shape = [size if isinstance(size, int) else free for size in tensor.shape]
+        if tensor.dtype == "uint8":
+            feeds[tensor.name] = rng.integers(0, 256, shape, np.uint8)
+        else:
+            feeds[tensor.name] = rng.standard_normal(shape).astype(tensor.dtype)
+    found = pack.engine(name).run(feeds)
+    expected = sessions[name].run(list(found), feeds)
+    assert list(found) == [tensor.name for tensor in info.outputs]
+    for value, wanted in zip(found.values(), expected, strict=True):
+        np.testing.assert_array_equal(value, wanted)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 400), st.integers(1, 400), st.booleans(), st.integers(0, 99))
+def test_a_frame_of_any_size_is_seen_as_it_is_resized_and_then_encoded(
+    pack: EnginePack,
+    sessions: dict[str, ort.InferenceSession],
+    height: int,
+    width: int,
+    mirrored: bool,
+    seed: int,
+) -> None:
+    rgb = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    rgb = rgb[:, ::-1] if mirrored else rgb
+    pixels = pack.manifest.memory.pixels
+    square = resize_rgb(np.ascontiguousarray(rgb), pixels, pixels)[None]
+    expected = sessions["mem_vit"].run(["features", "cls"], {"frames": square})
+    encoding = FrameEncoder(pack).begin(rgb)
+    assert encoding.native is not None
+    for found in (encoding_run(encoding), FrameEncoder(pack).encode(rgb)):
+        np.testing.assert_array_equal(found.features, expected[0][0])
+        np.testing.assert_array_equal(found.cls, expected[1][0])
+
+
+def encoding_run(encoding: Encoding) -> FrameFeatures:
+    assert encoding.native is not None
+    encoding.native.job.run()
+    return encoding.features()
+
+
+def test_results_outlive_their_run_and_the_next_ones(pack: EnginePack) -> None:
+    encoder = FrameEncoder(pack)
+    frames = [np.full((9, 9, 3), value, np.uint8) for value in (0, 128, 255)]
+    kept = [encoder.encode(rgb) for rgb in frames]
+    for rgb, found in zip(frames, kept, strict=True):
+        np.testing.assert_array_equal(encoder.encode(rgb).features, found.features)
+
+
+def test_a_frame_is_encoded_while_another_thread_keeps_the_interpreter(pack: EnginePack) -> None:
+    """This thread never lets go of the GIL, though it looks on until the frame is encoded."""
+    lanes = ThreadLanes()
+    lanes.start()
+    encoder, found = FrameEncoder(pack), list[FrameFeatures]()
+    rgb = np.random.default_rng(5).integers(0, 256, (180, 320, 3), np.uint8)
+    encoding = encoder.begin(rgb)
+
+    def encode() -> Work[FrameFeatures]:
+        return Work(encoding.features(), 0)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(LONG_S)
+    try:
+        lanes.submit(Job(Lane.SEE, encode, lambda f: found.append(f.value), native=encoding.native))
+        until = time.monotonic() + LONG_S
+        while lanes.figures()["see"]["native"] == 0 and time.monotonic() < until:
+            pass
+        counts = lanes.figures()["see"]
+    finally:
+        sys.setswitchinterval(interval)
+    assert counts["native"] == 1 and counts["gil_taken"] == 0
+    lanes.run()
+    lanes.close()
+    np.testing.assert_array_equal(found[0].features, encoder.encode(rgb).features)
 
 
 def test_a_models_tensors_are_those_of_its_manifest(library: OrtLibrary, pack: EnginePack) -> None:
     vit = model(library, pack, "mem_vit")
-    assert vit.inputs == [("frames", "uint8", (-1, 112, 112, 3))]
+    assert vit.inputs == [("frames", "uint8", ("frames", 112, 112, 3))]
     assert {name: dtype for name, dtype, _ in vit.outputs} == {
         "features": "float32",
         "cls": "float32",

@@ -5,6 +5,7 @@ Nothing here waits for a time to pass: events are awaited, with a limit.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -102,16 +103,42 @@ def test_a_run_in_real_time_ends_whole(
     assert not [t for t in threading.enumerate() if t.name.startswith(("lane-", "prefetch"))]
 
 
+def test_every_frame_is_encoded_natively_beside_a_thread_that_burns_the_interpreter(
+    run: Callable[..., Run], short: Path, tmp_path: Path
+) -> None:
+    trace, over = tmp_path / "trace.json", threading.Event()
+
+    def burn() -> None:
+        while not over.is_set():
+            pass
+
+    burner = threading.Thread(target=burn)
+    burner.start()
+    try:
+        result = run(short, "--realtime", "--trace", str(trace))
+    finally:
+        over.set()
+        burner.join()
+    assert result.code == 0
+    ended = result.only("session_ended")
+    see = json.loads(trace.read_text(encoding="utf-8"))["otherData"]["see"]
+    assert see["native"] == see["done"] == ended["frames"] > 0
+    assert see["gil_taken"] == 0
+
+
 def test_a_question_is_answered_while_the_source_stalls(
     pack: EnginePack, short: Path, brief_answers: Path, tmp_path: Path
 ) -> None:
     config, release = load_config("edge", brief_answers), threading.Event()
     seen: list[events.Event] = []
+    kept: list[bool] = []
 
     def listen(event_id: int, at_us: int, event: events.Event) -> None:
         seen.append(event)
         if isinstance(event, events.TokenDecoded):
             release.set()
+        elif isinstance(event, events.FrameEncoded):
+            kept.append((tmp_path / "out" / "keyframes" / f"{event.keyframe}.jpg").is_file())
 
     source = open_media(str(short), config.source)
     session = Session(pack, config, RunOptions(realtime=True), tmp_path / "out", (listen,))
@@ -122,7 +149,7 @@ def test_a_question_is_answered_while_the_source_stalls(
     kinds = [event.kind for event in seen]
     first_token = kinds.index("token_decoded")
     assert kinds[:first_token].count("frame_encoded") <= 2
-    assert kinds.count("frame_encoded") == 3
+    assert kinds.count("frame_encoded") == 3 and kept == [True] * 3
     assert kinds[-1] == "session_ended"
 
 

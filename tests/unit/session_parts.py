@@ -7,6 +7,7 @@ what audio it was made from.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +23,7 @@ from omnilive.memory.config import RetrievalConfig
 from omnilive.memory.keyframes import keyframe_id
 from omnilive.memory.selection import select
 from omnilive.perception.audio_model import AudioStep, SoundClass, Transcript
-from omnilive.perception.frame_encoder import FrameFeatures
+from omnilive.perception.frame_encoder import Encoding, FrameFeatures
 from omnilive.perception.language import detect_language
 from omnilive.reasoning.instruction import Verdict
 from omnilive.reasoning.reasoner import AnswerToken
@@ -124,10 +125,16 @@ class Album:
     def __contains__(self, key: str) -> bool:
         return key in self.frames and key not in self.gone
 
-    def put(self, pts_us: int, rgb: np.ndarray) -> Keyframe:
+    def take(self, pts_us: int, rgb: np.ndarray) -> Keyframe:
         key = keyframe_id(pts_us)
         self.frames[key] = rgb
         return Keyframe(key, rgb.shape[1], rgb.shape[0])
+
+    def write_soon(self, key: str, done: Callable[[], None]) -> Future[None]:
+        written: Future[None] = Future()
+        written.set_result(None)
+        done()
+        return written
 
     def get(self, key: str) -> np.ndarray | None:
         self.before_read(key)
@@ -197,8 +204,12 @@ class Speaker:
         return self.replies[-1]
 
 
-def encode(rgb: np.ndarray) -> FrameFeatures:
-    """Features that follow from the colour alone."""
+def begin(rgb: np.ndarray) -> Encoding:
+    """A frame encoder whose features follow from the colour alone."""
+    return Encoding(None, lambda: _encode(rgb))
+
+
+def _encode(rgb: np.ndarray) -> FrameFeatures:
     spec = memory_fakes.SPEC
     colour = rgb.mean(axis=(0, 1), dtype=np.float32) - 128
     patches = np.resize(colour, (spec.grid**2, spec.features)).astype(np.float32)

@@ -48,7 +48,7 @@ from omnilive.sources.types import Frame, Pcm, samples_to_us
 from omnilive.speech.config import OutletConfig, SentenceConfig
 from omnilive.speech.outlet import AudioChunk, Outlet
 from omnilive.speech.track import AnswerTrack
-from session_parts import Album, Check, Ears, Finder, Mouth, Recorder, Speaker, encode
+from session_parts import Album, Check, Ears, Finder, Mouth, Recorder, Speaker, begin
 
 S = 1_000_000
 RATE = 16_000
@@ -91,7 +91,7 @@ class Room:
         self.store = MemoryStore(StoreConfig())
         self.watcher = Watcher(
             MemoryParts(
-                SimpleNamespace(encode=encode),  # type: ignore[arg-type]
+                SimpleNamespace(begin=begin),  # type: ignore[arg-type]
                 Segmenter(segmentation or SegmentationConfig(), 0.9),
                 self.album,  # type: ignore[arg-type]
                 Compressor(pack, CompressionConfig()),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lane_jobs import WAIT_S, MakeLanes, job, soon
+from omnilive._native import NativeJob, OrtTensor, resize_into
 from omnilive.lanes import (
     Finished,
     Job,
@@ -42,6 +45,49 @@ def test_lanes_overlap_in_virtual_time() -> None:
     lanes.run()
     assert log == ["quick", "slow"]
     assert lanes.now_us() == 100
+
+
+@dataclass(frozen=True)
+class Resizing:
+    """Native work whose failure is a KeyError."""
+
+    job: NativeJob
+
+    def error(self, cause: str) -> Exception:
+        return KeyError(cause)
+
+
+def resizing(height: int, tensor: OrtTensor) -> Resizing:
+    return Resizing(resize_into(np.full((height, 4, 3), 7, np.uint8), tensor))
+
+
+def test_a_native_job_makes_its_result_on_the_loop(make_lanes: MakeLanes) -> None:
+    lanes, log, where = make_lanes(), list[int](), list[int]()
+    tensor = OrtTensor("uint8", [1, 2, 2, 3])
+
+    def total() -> Work[int]:
+        where.append(threading.get_ident())
+        return Work(int(tensor.array.sum()), 10)
+
+    native = resizing(4, tensor)
+    lanes.submit(Job(Lane.SEE, total, lambda f: log.append(f.value), native=native))
+    lanes.run()
+    assert log == [7 * 12] and where == [threading.get_ident()]
+    assert lanes.figures()["see"]["done"] == 1
+
+
+def test_a_native_job_that_fails_ends_the_run_with_its_own_error(make_lanes: MakeLanes) -> None:
+    lanes, ran = make_lanes(), list[int]()
+    failing = resizing(70_000, OrtTensor("uint8", [1, 2, 2, 3]))
+
+    def run() -> Work[None]:
+        ran.append(1)
+        return Work(None, 0)
+
+    soon(lanes, lambda: lanes.submit(Job(Lane.SEE, run, lambda f: None, native=failing)))
+    with pytest.raises(KeyError, match="65536 pixels"):
+        lanes.run()
+    assert not ran
 
 
 def test_every_lane_runs_beside_the_others_in_real_time(thread_lanes: ThreadLanes) -> None:

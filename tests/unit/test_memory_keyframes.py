@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -182,3 +183,78 @@ def test_a_cleared_store_is_empty_on_disk_too_and_starts_over(tmp_path):
     assert not list(tmp_path.iterdir())
     # The time before does not make a new stream's first frames too old.
     assert store.get(put(store, 0, smooth())) is not None
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["take", "write", "get", "put"]), st.integers(0, 5)),
+        max_size=15,
+    )
+)
+def test_a_frame_taken_on_is_there_whenever_it_is_written(tmp_path_factory, steps):
+    late = KeyframeStore(tmp_path_factory.mktemp("late"), KeyframeConfig())
+    at_once = KeyframeStore(tmp_path_factory.mktemp("at_once"), KeyframeConfig())
+    for seed, (step, second) in enumerate(steps):
+        key = f"kf-{second * SECOND:015d}"
+        if step in ("take", "put"):
+            rgb = picture(seed)
+            told = at_once.put(second * SECOND, rgb)
+            assert getattr(late, step)(second * SECOND, rgb) == told
+        elif step == "write":
+            late.write(key)
+        assert (key in late) == (key in at_once)
+        if step in ("get", "put"):
+            np.testing.assert_array_equal(late.get(key), at_once.get(key))
+    for second in range(6):
+        key = f"kf-{second * SECOND:015d}"
+        np.testing.assert_array_equal(late.get(key), at_once.get(key))
+
+
+def test_a_frame_is_in_its_file_when_its_writing_is_told(tmp_path):
+    store, told = KeyframeStore(tmp_path, KeyframeConfig()), threading.Event()
+    found = []
+
+    def done():
+        found.append((tmp_path / f"{key}.jpg").is_file())
+        told.set()
+
+    key = store.take(0, smooth()).id
+    assert not list(tmp_path.iterdir()) and len(store) == 0
+    written = store.write_soon(key, done)
+    assert told.wait(60) and found == [True]
+    assert written.result() is None
+    store.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("keyframes")]
+
+
+def test_a_frame_that_cannot_be_written_soon_is_told_as_one_that_cannot_be_put(
+    tmp_path, monkeypatch
+):
+    store, told = KeyframeStore(tmp_path, KeyframeConfig()), threading.Event()
+
+    def full(path, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    written = store.write_soon(store.take(0, smooth()).id, told.set)
+    with pytest.raises(OutputError, match="No space left"):
+        written.result(60)
+    assert told.wait(60)
+    store.close()
+
+
+def test_a_frame_that_comes_in_the_place_of_one_being_written_is_written_too(tmp_path, monkeypatch):
+    store, write_bytes = KeyframeStore(tmp_path, KeyframeConfig()), Path.write_bytes
+    later = [picture(1)]
+
+    def meanwhile(path, data):
+        if later:
+            store.take(0, later.pop())
+        write_bytes(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", meanwhile)
+    key = store.take(0, picture(2)).id
+    store.write(key)
+    other = KeyframeStore(tmp_path / "other", KeyframeConfig())
+    np.testing.assert_array_equal(store.get(key), other.get(put(other, 0, picture(1))))

@@ -10,10 +10,19 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lane_jobs import WAIT_S
-from omnilive._native import LaneScheduler, LaneTicket, noop_job
+from omnilive._native import (
+    LaneScheduler,
+    LaneTicket,
+    OrtTensor,
+    chain_jobs,
+    noop_job,
+    resize_into,
+    resize_rgb,
+)
 
 LONG_US = WAIT_S * 1_000_000
 LISTEN, SEE, REMEMBER, REASON, SPEAK = range(5)
@@ -59,6 +68,76 @@ def test_python_jobs_follow_native_ones_and_hand_back_what_they_return(
     assert native.times_ns is not None and python.times_ns is not None
     assert native.times_ns[2] <= python.times_ns[1]
     assert scheduler.gil_taken == 1
+
+
+def test_a_native_job_hands_back_how_long_it_ran_and_takes_no_gil(
+    scheduler: LaneScheduler,
+) -> None:
+    rgb = np.random.default_rng(1).integers(0, 256, (40, 30, 3), np.uint8)
+    square = OrtTensor("uint8", [1, 8, 9, 3])
+    job = resize_into(rgb, square)
+    ticket = ticket_of(scheduler.submit_native(SEE, job, reports=True, owner="mine"))
+    owner, ran_ns, error, dropped = scheduler.take(LONG_US)
+    assert (owner, error, dropped) == ("mine", None, False) and ticket.times_ns is not None
+    assert 0 < ran_ns <= ticket.times_ns[2] - ticket.times_ns[1]
+    np.testing.assert_array_equal(square.array[0], resize_rgb(rgb, 8, 9))
+    ticket_of(scheduler.submit(SEE, "second", lambda: None))
+    scheduler.take(LONG_US)
+    counts = [scheduler.figures(lane) for lane in (SEE, REASON)]
+    assert [c["native"] for c in counts] == [1, 0] and [c["gil_taken"] for c in counts] == [1, 0]
+
+
+def test_a_native_job_that_fails_says_why(scheduler: LaneScheduler) -> None:
+    too_high = resize_into(np.zeros((70_000, 1, 3), np.uint8), OrtTensor("uint8", [1, 8, 8, 3]))
+    job = chain_jobs([noop_job(), too_high, noop_job()])
+    ticket = ticket_of(scheduler.submit_native(SEE, job, reports=True, owner="mine"))
+    owner, value, error, _ = scheduler.take(LONG_US)
+    assert owner == "mine" and value is None and ticket.state == "failed"
+    assert isinstance(error, RuntimeError) and "65536 pixels, not 70000" in str(error)
+    counts = scheduler.figures(SEE)
+    assert counts["native"] == 0 and counts["failed"] == 1
+    with pytest.raises(RuntimeError, match="65536 pixels"):
+        job.run()
+
+
+def test_a_native_job_lets_go_of_what_it_read_and_of_its_owner(scheduler: LaneScheduler) -> None:
+    class Owner:
+        pass
+
+    rgb, owner = np.zeros((4, 4, 3), np.uint8), Owner()
+    refs = [weakref.ref(rgb), weakref.ref(owner)]
+    job = resize_into(rgb, OrtTensor("uint8", [1, 2, 2, 3]))
+    ticket_of(scheduler.submit_native(SEE, job, reports=True, owner=owner))
+    del rgb, job, owner
+    scheduler.take(LONG_US)
+    assert [ref() for ref in refs] == [None, None]
+
+
+def test_native_jobs_that_make_way_are_known_by_their_owners() -> None:
+    scheduler = new_scheduler(capacities=[1] * 5, drop_oldest=[True] * 5)
+    for owner in ("first", None, "third"):
+        submitted = [scheduler.submit_native(SEE, noop_job(), generation=1, owner=owner)]
+    assert submitted[0][1] == []  # the one without an owner made way; nobody serves the lane
+    assert scheduler.cancel_before(2) == ["third"]
+    scheduler.close()
+
+
+@pytest.mark.parametrize(
+    ("picture", "dtype", "shape"),
+    [
+        (np.zeros((4, 4), np.uint8), "uint8", (1, 2, 2, 3)),
+        (np.zeros((4, 4, 4), np.uint8), "uint8", (1, 2, 2, 3)),
+        (np.zeros((0, 4, 3), np.uint8), "uint8", (1, 2, 2, 3)),
+        (np.zeros((4, 4, 3), np.float32), "uint8", (1, 2, 2, 3)),
+        (np.zeros((4, 4, 3), np.uint8), "uint8", (2, 2, 2, 3)),
+        (np.zeros((4, 4, 3), np.uint8), "float32", (1, 2, 2, 3)),
+    ],
+)
+def test_only_pictures_are_resized_and_only_into_one(
+    picture: Any, dtype: str, shape: tuple[int, ...]
+) -> None:
+    with pytest.raises(ValueError, match=r"uint8 \[(1, )?h, w, 3\]"):
+        resize_into(picture, OrtTensor(dtype, shape))
 
 
 def test_an_exception_comes_with_its_traceback_and_drops_what_waits(

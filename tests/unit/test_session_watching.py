@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Future
+
 import pytest
 
 import memory_fakes
 from memory_form import Geometry, Stream, incremental_work
 from omnilive import events
+from omnilive.errors import OutputError
 from omnilive.memory.config import SegmentationConfig
 from omnilive.session.config import TurnConfig
 from omnilive.session.costs import VirtualCostConfig
@@ -108,3 +112,19 @@ def test_a_clip_that_closes_while_the_words_are_transcribed_costs_nothing_again(
     asked_of = sum(1 for e in room.timed(events.FrameEncoded) if e[0] < ended_us)
     stream = Stream((5, 5), ((0, asked_of),))
     assert room.memory_lm.tokens == incremental_work(stream, form).lm_tokens
+
+
+def test_a_picture_that_cannot_be_written_ends_the_session() -> None:
+    room = Room()
+
+    def fail(key: str, done: Callable[[], None]) -> Future[None]:
+        written: Future[None] = Future()
+        written.set_exception(OutputError("is full", where="disk", mend="Free space."))
+        done()
+        return written
+
+    room.album.write_soon = fail  # type: ignore[method-assign]
+    room.show(0)
+    with pytest.raises(OutputError, match="is full"):
+        room.run(1)
+    assert not room.events(events.FrameEncoded)

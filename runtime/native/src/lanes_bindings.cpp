@@ -8,6 +8,7 @@
 #include <nanobind/stl/variant.h>
 #include <nanobind/stl/vector.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -34,7 +35,12 @@ using omnilive::Lane;
 using omnilive::NativeJob;
 using omnilive::Ticket;
 
-using Counter = std::shared_ptr<std::atomic<std::uint64_t>>;
+// What the jobs of one lane needed.
+struct Needs {
+  std::atomic<std::uint64_t> gil{0};     // times its thread took the GIL to run one
+  std::atomic<std::uint64_t> native{0};  // native ones that have run to their end
+};
+using AllNeeds = std::array<Needs, kLanes>;
 
 Lane lane_from(std::size_t index) {
   if (index >= kLanes) {
@@ -43,16 +49,35 @@ Lane lane_from(std::size_t index) {
   return static_cast<Lane>(index);
 }
 
-// A Python callable as a job. `owner` is the object the host knows the job by.
-class PythonWork final : public omnilive::Work {
+// A job with an object that the host knows it by, if it has one.
+class OwnedWork : public omnilive::Work {
  public:
-  PythonWork(nb::object owner, nb::object call, Counter gil_taken)
-      : owner_(std::move(owner)), call_(std::move(call)), gil_taken_(std::move(gil_taken)) {}
-
-  ~PythonWork() override {
-    if (owner_.is_valid() || call_.is_valid() || value_.is_valid() || error_.is_valid()) {
+  explicit OwnedWork(nb::object owner) : owner_(std::move(owner)) {}
+  ~OwnedWork() override {
+    if (owner_.is_valid()) {
       const nb::gil_scoped_acquire acquired;
       owner_.reset();
+    }
+  }
+
+  // These expect the GIL, and the job to be settled.
+  nb::object take_owner() { return std::move(owner_); }
+  virtual nb::object take_value() = 0;
+  virtual nb::object take_error(const std::exception_ptr& error) = 0;
+
+ private:
+  nb::object owner_;
+};
+
+// A Python callable as a job.
+class PythonWork final : public OwnedWork {
+ public:
+  PythonWork(nb::object owner, nb::object call, std::shared_ptr<Needs> needs)
+      : OwnedWork(std::move(owner)), call_(std::move(call)), needs_(std::move(needs)) {}
+
+  ~PythonWork() override {
+    if (call_.is_valid() || value_.is_valid() || error_.is_valid()) {
+      const nb::gil_scoped_acquire acquired;
       call_.reset();
       value_.reset();
       error_.reset();
@@ -62,7 +87,7 @@ class PythonWork final : public omnilive::Work {
   // Takes the GIL for the length of the call.
   void run() override {
     const nb::gil_scoped_acquire acquired;
-    gil_taken_->fetch_add(1, std::memory_order_relaxed);
+    needs_->gil.fetch_add(1, std::memory_order_relaxed);
     bool failed = false;
     try {
       value_ = call_();
@@ -81,17 +106,58 @@ class PythonWork final : public omnilive::Work {
     }
   }
 
-  // These expect the GIL, and the job to be settled.
-  nb::object take_owner() { return std::move(owner_); }
-  nb::object take_value() { return std::move(value_); }
-  nb::object take_error() { return std::move(error_); }
+  nb::object take_value() override { return std::move(value_); }
+  nb::object take_error(const std::exception_ptr&) override { return std::move(error_); }
 
  private:
-  nb::object owner_;
   nb::object call_;
   nb::object value_;
   nb::object error_;
-  Counter gil_taken_;
+  std::shared_ptr<Needs> needs_;
+};
+
+// One submission of a runnable. Its value is how long it ran, nanoseconds.
+class NativeWork final : public OwnedWork {
+ public:
+  NativeWork(nb::object owner, std::shared_ptr<omnilive::Runnable> runnable,
+             std::shared_ptr<Needs> needs)
+      : OwnedWork(std::move(owner)), runnable_(std::move(runnable)), needs_(std::move(needs)) {}
+
+  // Needs no GIL.
+  void run() override {
+    const std::int64_t began_ns = omnilive::steady_now_ns();
+    runnable_->run();
+    ran_ns_ = omnilive::steady_now_ns() - began_ns;
+    needs_->native.fetch_add(1, std::memory_order_relaxed);
+  }
+
+  // What it read may be Python's and is let go of here: nobody has to wait for the GIL for it.
+  nb::object take_value() override {
+    runnable_.reset();
+    return nb::int_(ran_ns_);
+  }
+  nb::object take_error(const std::exception_ptr& error) override {
+    runnable_.reset();
+    if (!error) {
+      return {};
+    }
+    return nb::borrow(PyExc_RuntimeError)(nb::str(message_of(error).c_str()));
+  }
+
+ private:
+  static std::string message_of(const std::exception_ptr& error) {
+    try {
+      std::rethrow_exception(error);
+    } catch (const std::exception& e) {
+      return e.what();
+    } catch (...) {
+      return "unknown error";
+    }
+  }
+
+  std::shared_ptr<omnilive::Runnable> runnable_;
+  std::int64_t ran_ns_ = 0;
+  std::shared_ptr<Needs> needs_;
 };
 
 // A Python callable that another thread brings to the loop.
@@ -115,40 +181,25 @@ struct PyTicket {
   Ticket job;
 };
 
-std::string message_of(const std::exception_ptr& error) {
-  try {
-    std::rethrow_exception(error);
-  } catch (const std::exception& e) {
-    return e.what();
-  } catch (...) {
-    return "unknown error";
-  }
-}
-
 nb::object or_none(nb::object object) { return object.is_valid() ? std::move(object) : nb::none(); }
 
 // A job that has ended, as the host sees it: owner, value, error, and whether it was dropped. A
 // plain tuple, since an error's traceback leads back to it: the collector must see the cycle.
 nb::tuple outcome_of(omnilive::Job& job) {
-  nb::object owner = nb::none();
-  nb::object value = nb::none();
-  nb::object error = nb::none();
-  if (auto* python = dynamic_cast<PythonWork*>(job.work.get())) {
-    owner = or_none(python->take_owner());
-    value = or_none(python->take_value());
-    error = or_none(python->take_error());
-  } else if (job.error) {
-    error = nb::borrow(PyExc_RuntimeError)(nb::str(message_of(job.error).c_str()));
-  }
-  return nb::make_tuple(owner, value, error, job.state == JobState::dropped);
+  auto& work = static_cast<OwnedWork&>(*job.work);  // the lanes get no other from here
+  const JobState state = job.state.load(std::memory_order_acquire);
+  nb::object value = or_none(state == JobState::done ? work.take_value() : nb::object());
+  nb::object error = or_none(work.take_error(job.error));
+  return nb::make_tuple(or_none(work.take_owner()), value, error, state == JobState::dropped);
 }
 
-// The owners of those among `jobs` that are Python's.
+// The owners of those among `jobs` that have one.
 nb::list owners_of(const std::vector<Ticket>& jobs) {
   nb::list owners;
   for (const Ticket& job : jobs) {
-    if (auto* python = dynamic_cast<PythonWork*>(job->work.get())) {
-      owners.append(or_none(python->take_owner()));
+    nb::object owner = static_cast<OwnedWork&>(*job->work).take_owner();
+    if (owner.is_valid()) {
+      owners.append(owner);
     }
   }
   return owners;
@@ -167,7 +218,7 @@ class PyScheduler {
               const std::vector<int>& priorities, const std::vector<int>& permits,
               const Cores& cores, std::int64_t spin_us, std::int64_t patience_us,
               std::size_t trace_capacity, std::string ranges_library)
-      : gil_taken_(std::make_shared<std::atomic<std::uint64_t>>(0)),
+      : needs_(std::make_shared<AllNeeds>()),
         scheduler_(settings(capacities, drop_oldest, priorities, permits, cores, spin_us,
                             patience_us, trace_capacity, std::move(ranges_library))) {}
 
@@ -175,16 +226,20 @@ class PyScheduler {
                    std::optional<std::int64_t> generation, std::optional<std::int64_t> deadline_ns,
                    const std::vector<PyTicket>& after, std::string name) {
     return admitted(lane,
-                    std::make_unique<PythonWork>(std::move(owner), std::move(call), gil_taken_),
+                    std::make_unique<PythonWork>(std::move(owner), std::move(call), needs(lane)),
                     generation, deadline_ns, after, true, std::move(name));
   }
 
   nb::tuple submit_native(std::size_t lane, const NativeJob& job,
                           std::optional<std::int64_t> generation,
                           std::optional<std::int64_t> deadline_ns,
-                          const std::vector<PyTicket>& after, std::string name, bool reports) {
-    return admitted(lane, std::make_unique<omnilive::RunnableWork>(job.runnable), generation,
-                    deadline_ns, after, reports, std::move(name));
+                          const std::vector<PyTicket>& after, std::string name, bool reports,
+                          nb::object owner) {
+    if (owner.is_none()) {
+      owner.reset();
+    }
+    return admitted(lane, std::make_unique<NativeWork>(std::move(owner), job.runnable, needs(lane)),
+                    generation, deadline_ns, after, reports, std::move(name));
   }
 
   nb::list cancel_before(std::int64_t generation) {
@@ -224,7 +279,13 @@ class PyScheduler {
   void post(nb::object call) { scheduler_.post(std::make_unique<Posted>(std::move(call))); }
   void close() { scheduler_.close(); }
   std::size_t serving() const { return scheduler_.serving(); }
-  std::uint64_t gil_taken() const { return gil_taken_->load(std::memory_order_relaxed); }
+  std::uint64_t gil_taken() const {
+    std::uint64_t taken = 0;
+    for (const Needs& lane : *needs_) {
+      taken += lane.gil.load(std::memory_order_relaxed);
+    }
+    return taken;
+  }
 
   nb::dict figures(std::size_t lane) const {
     const omnilive::LaneFigures found = scheduler_.figures(lane_from(lane));
@@ -235,6 +296,9 @@ class PyScheduler {
     figures["missed"] = found.missed;
     figures["dropped"] = found.dropped;
     figures["cancelled"] = found.cancelled;
+    const std::shared_ptr<Needs> needed = needs(lane);
+    figures["gil_taken"] = needed->gil.load(std::memory_order_relaxed);
+    figures["native"] = needed->native.load(std::memory_order_relaxed);
     figures["waited_ns"] = quantiles(found.waited);
     figures["ran_ns"] = quantiles(found.ran);
     return figures;
@@ -304,6 +368,10 @@ class PyScheduler {
     return result;
   }
 
+  [[nodiscard]] std::shared_ptr<Needs> needs(std::size_t lane) const {
+    return {needs_, &(*needs_)[omnilive::index_of(lane_from(lane))]};
+  }
+
   nb::tuple admitted(std::size_t lane, std::unique_ptr<omnilive::Work> work,
                      std::optional<std::int64_t> generation,
                      std::optional<std::int64_t> deadline_ns, const std::vector<PyTicket>& after,
@@ -359,7 +427,7 @@ class PyScheduler {
     return found;
   }
 
-  Counter gil_taken_;
+  std::shared_ptr<AllNeeds> needs_;
   omnilive::Scheduler scheduler_;
 };
 
@@ -371,9 +439,24 @@ namespace omnilive {
 void bind_lanes(nb::module_& module) {
   nb::class_<NativeJob>(module, "NativeJob").def("run", [](const NativeJob& job) {
     const nb::gil_scoped_release released;
-    job.runnable->run();
+    try {
+      job.runnable->run();
+    } catch (const std::exception& error) {
+      throw std::runtime_error(error.what());  // one kind, as on a lane
+    }
   });
   module.def("noop_job", [] { return NativeJob{std::make_shared<Noop>()}; });
+  module.def(
+      "chain_jobs",
+      [](const std::vector<NativeJob>& jobs) {
+        std::vector<std::shared_ptr<Runnable>> links;
+        links.reserve(jobs.size());
+        for (const NativeJob& job : jobs) {
+          links.push_back(job.runnable);
+        }
+        return NativeJob{std::make_shared<Chain>(std::move(links))};
+      },
+      "jobs"_a);
 
   nb::class_<PyTicket>(module, "LaneTicket")
       .def_prop_ro(
@@ -412,7 +495,8 @@ void bind_lanes(nb::module_& module) {
            "after"_a = std::vector<PyTicket>{}, "name"_a = "")
       .def("submit_native", &PyScheduler::submit_native, "lane"_a, "job"_a,
            "generation"_a = nb::none(), "deadline_ns"_a = nb::none(),
-           "after"_a = std::vector<PyTicket>{}, "name"_a = "", "reports"_a = false)
+           "after"_a = std::vector<PyTicket>{}, "name"_a = "", "reports"_a = false,
+           "owner"_a = nb::none())
       .def("cancel_before", &PyScheduler::cancel_before, "generation"_a)
       .def("load", &PyScheduler::load, "lane"_a)
       .def_prop_ro("busy", &PyScheduler::busy)

@@ -1,13 +1,15 @@
-// The Python face of models run by the native core: loading, tensors as NumPy views, and calls as
-// native jobs. Loading and direct runs release the GIL.
+// The Python face of models run by the native core: loading, tensors as NumPy views, and calls and
+// runs as native jobs. Loading and direct runs release the GIL.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -17,6 +19,8 @@
 #include "lanes_bindings.hpp"
 #include "ort/ort_library.hpp"
 #include "ort/ort_model.hpp"
+#include "ort/ort_run.hpp"
+#include "resize.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -24,10 +28,12 @@ using namespace nb::literals;
 namespace {
 
 using omnilive::Element;
+using omnilive::HostTensor;
 using omnilive::NativeJob;
 using omnilive::OrtCall;
 using omnilive::OrtLibrary;
 using omnilive::OrtModel;
+using omnilive::OrtRun;
 using omnilive::Tensor;
 using omnilive::TensorSpec;
 
@@ -41,16 +47,17 @@ struct PyModel {
 struct PyTensor {
   std::shared_ptr<Tensor> tensor;
 };
+struct PyRun {
+  std::shared_ptr<OrtRun> run;
+};
 
 struct DtypeName {
   Element element;
   const char* name;
 };
-constexpr DtypeName kDtypes[] = {{Element::float32, "float32"},
-                                 {Element::float16, "float16"},
-                                 {Element::uint8, "uint8"},
-                                 {Element::int32, "int32"},
-                                 {Element::int64, "int64"}};
+constexpr DtypeName kDtypes[] = {{Element::float32, "float32"}, {Element::float16, "float16"},
+                                 {Element::uint8, "uint8"},     {Element::int8, "int8"},
+                                 {Element::int32, "int32"},     {Element::int64, "int64"}};
 
 std::string name_of(Element element) {
   for (const DtypeName& dtype : kDtypes) {
@@ -79,6 +86,7 @@ nb::dlpack::dtype dlpack_of(Element element) {
       return {static_cast<std::uint8_t>(dtype_code::Float), bits, 1};
     case Element::uint8:
       return {static_cast<std::uint8_t>(dtype_code::UInt), bits, 1};
+    case Element::int8:
     case Element::int32:
     case Element::int64:
       return {static_cast<std::uint8_t>(dtype_code::Int), bits, 1};
@@ -87,9 +95,9 @@ nb::dlpack::dtype dlpack_of(Element element) {
 }
 
 // A view of the tensor's memory, which lives as long as the view.
-nb::ndarray<nb::numpy> view_of(const PyTensor& held) {
-  auto keep = std::make_unique<std::shared_ptr<Tensor>>(held.tensor);
-  Tensor& tensor = *held.tensor;
+nb::ndarray<nb::numpy> view_of(const std::shared_ptr<Tensor>& held) {
+  auto keep = std::make_unique<std::shared_ptr<Tensor>>(held);
+  Tensor& tensor = *held;
   nb::capsule owner(keep.get(), [](void* p) noexcept {
     const std::unique_ptr<std::shared_ptr<Tensor>> returned(
         static_cast<std::shared_ptr<Tensor>*>(p));
@@ -104,12 +112,90 @@ nb::list specs_of(const std::vector<TensorSpec>& specs) {
   nb::list found;
   for (const TensorSpec& spec : specs) {
     nb::list shape;
-    for (const std::int64_t size : spec.shape) {
-      shape.append(size);
+    for (std::size_t i = 0; i < spec.shape.size(); ++i) {
+      if (spec.shape[i] < 0) {
+        shape.append(spec.axes[i]);
+      } else {
+        shape.append(spec.shape[i]);
+      }
     }
     found.append(nb::make_tuple(spec.name, name_of(spec.element), nb::tuple(shape)));
   }
   return found;
+}
+
+using Array = nb::ndarray<nb::ro, nb::device::cpu, nb::c_contig>;
+
+// The memory of an array, which is kept until nobody needs it: then, on whatever thread that is,
+// the GIL is taken to let go of it.
+HostTensor host_tensor(Array array) {
+  const auto same = [type = array.dtype()](const DtypeName& known) {
+    return dlpack_of(known.element) == type;
+  };
+  const auto* const known = std::ranges::find_if(kDtypes, same);
+  if (known == std::end(kDtypes)) {
+    throw std::invalid_argument("arrays of this dtype are not passed to models");
+  }
+  HostTensor tensor{known->element, {}, array.data(), nullptr};
+  for (std::size_t axis = 0; axis < array.ndim(); ++axis) {
+    tensor.shape.push_back(static_cast<std::int64_t>(array.shape(axis)));
+  }
+  auto held = std::make_unique<Array>(std::move(array));
+  tensor.keep = std::shared_ptr<const void>(held.release(), [](const void* kept) {
+    const nb::gil_scoped_acquire acquired;
+    const std::unique_ptr<const Array> returned(static_cast<const Array*>(kept));
+  });
+  return tensor;
+}
+
+// Squashes or stretches a picture into the memory of a tensor.
+class ResizeInto final : public omnilive::Runnable {
+ public:
+  // Throws std::invalid_argument unless `picture` is uint8 [h, w, 3] and `into` [1, h, w, 3].
+  ResizeInto(HostTensor picture, std::shared_ptr<Tensor> into)
+      : picture_(std::move(picture)), into_(std::move(into)) {
+    const auto& from = picture_.shape;
+    const auto& to = into_->shape();
+    if (picture_.element != Element::uint8 || from.size() != 3 || from[2] != 3 || from[0] < 1 ||
+        from[1] < 1) {
+      throw std::invalid_argument("a picture is uint8 [h, w, 3]");
+    }
+    if (into_->element() != Element::uint8 || to.size() != 4 || to[0] != 1 || to[3] != 3) {
+      throw std::invalid_argument("pictures are resized into uint8 [1, h, w, 3]");
+    }
+  }
+
+  void run() override {
+    const omnilive::Extent in = extent(picture_.shape, 0);
+    const std::vector<std::uint8_t> pixels = omnilive::resize_rgb(
+        {static_cast<const std::uint8_t*>(picture_.data), in.height * in.width * 3}, in,
+        extent(into_->shape(), 1));
+    std::memcpy(into_->data(), pixels.data(), pixels.size());
+  }
+
+ private:
+  static omnilive::Extent extent(const std::vector<std::int64_t>& shape, std::size_t first) {
+    return {static_cast<std::size_t>(shape[first]), static_cast<std::size_t>(shape[first + 1])};
+  }
+
+  HostTensor picture_;
+  std::shared_ptr<Tensor> into_;
+};
+
+OrtRun::Inputs inputs_of(const nb::dict& feeds) {
+  OrtRun::Inputs inputs;
+  for (const auto& [name, array] : feeds) {
+    inputs.emplace_back(nb::cast<std::string>(name), host_tensor(nb::cast<Array>(array, false)));
+  }
+  return inputs;
+}
+
+nb::dict outputs_of(const PyRun& self) {
+  nb::dict outputs;
+  for (const auto& [name, tensor] : self.run->outputs()) {
+    outputs[name.c_str()] = view_of(tensor);
+  }
+  return outputs;
 }
 
 OrtCall::Bound bound(const nb::dict& tensors) {
@@ -143,7 +229,20 @@ void bind_ort(nb::module_& module) {
             new (self) PyTensor{std::make_shared<Tensor>(element_of(dtype), std::move(shape))};
           },
           "dtype"_a, "shape"_a)
-      .def_prop_ro("array", &view_of, nb::rv_policy::automatic);
+      .def_prop_ro(
+          "array", [](const PyTensor& self) { return view_of(self.tensor); },
+          nb::rv_policy::automatic);
+
+  nb::class_<PyRun>(module, "OrtRun")
+      .def_prop_ro("job", [](const PyRun& self) { return NativeJob{self.run}; })
+      .def_prop_ro("outputs", &outputs_of);
+
+  module.def(
+      "resize_into",
+      [](Array rgb, const PyTensor& tensor) {
+        return NativeJob{std::make_shared<ResizeInto>(host_tensor(std::move(rgb)), tensor.tensor)};
+      },
+      nb::arg("rgb").noconvert(), "tensor"_a);
 
   nb::class_<PyModel>(module, "OrtModel")
       .def(
@@ -163,7 +262,13 @@ void bind_ort(nb::module_& module) {
           [](const PyModel& self, const nb::dict& inputs, const nb::dict& outputs) {
             return NativeJob{std::make_shared<OrtCall>(self.model, bound(inputs), bound(outputs))};
           },
-          "inputs"_a, "outputs"_a);
+          "inputs"_a, "outputs"_a)
+      .def(
+          "run_of",
+          [](const PyModel& self, const nb::dict& feeds) {
+            return PyRun{std::make_shared<OrtRun>(self.model, inputs_of(feeds))};
+          },
+          "feeds"_a);
 }
 
 }  // namespace omnilive

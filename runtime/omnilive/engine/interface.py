@@ -8,10 +8,12 @@ which backend runs its engine. Implementations live beside this file.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+
+from omnilive._native import NativeJob
 
 F32 = npt.NDArray[np.float32]
 I64 = npt.NDArray[np.int64]
@@ -22,6 +24,32 @@ class Engine(Protocol):
 
     def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         """Run once; keys are the manifest's input and output names."""
+        ...
+
+
+class NativeRun(Protocol):
+    """One run of an engine that needs no interpreter."""
+
+    @property
+    def job(self) -> NativeJob:
+        """Runs it."""
+        ...
+
+    def error(self, cause: str) -> Exception:
+        """The EngineError to be raised when ``job`` fails for ``cause``."""
+        ...
+
+    def outputs(self) -> dict[str, npt.NDArray[Any]]:
+        """What ``Engine.run`` gives, once ``job`` has run."""
+        ...
+
+
+@runtime_checkable
+class NativeEngine(Engine, Protocol):
+    """An engine that the native core can run by itself."""
+
+    def native_run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> NativeRun:
+        """Prepare to run on ``feeds``, which are read when it runs."""
         ...
 
 

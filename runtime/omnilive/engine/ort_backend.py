@@ -1,17 +1,14 @@
 """The onnxruntime backend: what ``backends`` loads engines of a pack with.
 
-Wraps checked sessions; it never interprets what an engine computes.
+It checks what it loads; it never interprets what an engine computes.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
-import numpy as np
-import numpy.typing as npt
 import onnxruntime as ort
 
 from omnilive.engine.config import CUDA, EngineConfig
@@ -19,7 +16,8 @@ from omnilive.engine.graph_io import INPUT, OUTPUT, check_io
 from omnilive.engine.interface import Decoder, Engine
 from omnilive.engine.manifest import EngineInfo
 from omnilive.engine.ort_decoder import OrtDecoder, kv_inputs, kv_outputs
-from omnilive.engine.ort_session import open_session, run_error, tensors
+from omnilive.engine.ort_native import OrtEngine
+from omnilive.engine.ort_session import open_session, tensors
 from omnilive.errors import SetupError
 
 if TYPE_CHECKING:
@@ -35,16 +33,13 @@ def load_engine(info: EngineInfo, folder: Path, config: EngineConfig) -> Engine:
     """See ``Backend.load_engine``.
 
     Raises:
-        SetupError: ``config.device`` is not there.
+        SetupError: ``config.device`` is not there, or onnxruntime's library.
         EngineError: onnxruntime cannot load the graph.
         PackError: the graph's IO is not what the manifest records.
     """
     if config.device == CUDA:
         return _cuda_lane().load_engine(info, folder, config)
-    session = open_session(info, folder, config)
-    check_io(info, folder, INPUT, tensors(session.get_inputs()), info.inputs)
-    check_io(info, folder, OUTPUT, tensors(session.get_outputs()), info.outputs)
-    return OrtEngine(info, session)
+    return OrtEngine(info, folder, config)
 
 
 def load_decoder(info: EngineInfo, folder: Path, config: EngineConfig) -> Decoder:
@@ -68,21 +63,3 @@ def _cuda_lane() -> Backend:
             where="engine.device = cuda",
             mend="Install it: pip install onnxruntime-gpu cuda-python",
         ) from e
-
-
-class OrtEngine:
-    """A stateless engine; may be run from several threads at once."""
-
-    def __init__(self, info: EngineInfo, session: ort.InferenceSession) -> None:
-        """Wrap a loaded and checked session."""
-        self._name = info.name
-        self._session = session
-        self._outputs = [t.name for t in info.outputs]
-
-    def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-        """See ``Engine.run``. Raises EngineError when a feed is not what the graph takes."""
-        try:
-            values = self._session.run(self._outputs, dict(feeds))
-        except Exception as e:
-            raise run_error(self._name, e) from e
-        return {name: np.asarray(value) for name, value in zip(self._outputs, values, strict=True)}

@@ -1,17 +1,23 @@
-"""Engines of the ``ort`` backend as the native core runs them: no interpreter between two of them.
+"""Stateless engines of the ``ort`` backend, run by the native core: the interpreter can be busy.
 
 The core calls the library that the onnxruntime package ships; nothing of that package runs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import onnxruntime as ort
 
-from omnilive._native import OrtLibrary, OrtModel
+from omnilive._native import NativeJob, OrtLibrary, OrtModel, OrtRun
 from omnilive.engine.config import EngineConfig
-from omnilive.engine.manifest import REBUILD, EngineInfo
+from omnilive.engine.graph_io import INPUT, OUTPUT, check_io
+from omnilive.engine.manifest import REBUILD, EngineInfo, TensorInfo
+from omnilive.engine.ort_session import first_line, run_error
 from omnilive.errors import EngineError, SetupError
 
 _LIBRARY = "libonnxruntime.so*"
@@ -61,7 +67,70 @@ def open_model(
         )
     except RuntimeError as e:
         raise EngineError(
-            f"onnxruntime {library.version} cannot load it ({e})",
+            f"onnxruntime {library.version} cannot load it ({first_line(e)})",
             where=f"engine {info.name} ({folder / info.model})",
             mend=REBUILD.format(pack=folder),
         ) from e
+
+
+class OrtEngine:
+    """A stateless engine; may be run from several threads at once."""
+
+    def __init__(self, info: EngineInfo, folder: Path, config: EngineConfig) -> None:
+        """Load ``info``'s graph of the pack at ``folder``.
+
+        Raises:
+            SetupError: onnxruntime cannot be called natively.
+            EngineError: it cannot load the graph.
+            PackError: the graph's IO is not what the manifest records.
+        """
+        self._name = info.name
+        self._outputs = [t.name for t in info.outputs]
+        self._model = open_model(open_library(), info, folder, config)
+        check_io(info, folder, INPUT, _tensors(self._model.inputs), info.inputs)
+        check_io(info, folder, OUTPUT, _tensors(self._model.outputs), info.outputs)
+
+    def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        """See ``Engine.run``. Raises EngineError when a feed is not what the graph takes."""
+        prepared = self.native_run(feeds)
+        try:
+            prepared.job.run()
+        except RuntimeError as e:
+            raise prepared.error(str(e)) from e
+        return prepared.outputs()
+
+    def native_run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> OrtEngineRun:
+        """See ``NativeEngine.native_run``. Raises EngineError for a dtype no graph takes."""
+        arrays = {name: np.asarray(feed, order="C") for name, feed in feeds.items()}
+        try:
+            return OrtEngineRun(self._name, self._outputs, self._model.run_of(arrays))
+        except (ValueError, TypeError) as e:
+            raise run_error(self._name, str(e)) from e
+
+
+class OrtEngineRun:
+    """See ``NativeRun``; made by ``OrtEngine.native_run``."""
+
+    def __init__(self, name: str, outputs: Sequence[str], run: OrtRun) -> None:
+        self._name = name
+        self._outputs = outputs
+        self._run = run
+
+    @property
+    def job(self) -> NativeJob:
+        """See ``NativeRun.job``."""
+        return self._run.job
+
+    def error(self, cause: str) -> EngineError:
+        """See ``NativeRun.error``."""
+        return run_error(self._name, cause)
+
+    def outputs(self) -> dict[str, npt.NDArray[Any]]:
+        """See ``NativeRun.outputs``."""
+        found = self._run.outputs
+        return {name: found[name] for name in self._outputs}
+
+
+def _tensors(specs: Sequence[tuple[str, str, tuple[int | str, ...]]]) -> list[TensorInfo]:
+    """What a model says of its inputs or outputs, as a manifest would."""
+    return [TensorInfo(name, dtype, shape) for name, dtype, shape in specs]

@@ -88,7 +88,7 @@ def tensors(args: Sequence[Any]) -> list[TensorInfo]:
     ]
 
 
-def run_error(name: str, cause: Exception) -> EngineError:
+def run_error(name: str, cause: Exception | str) -> EngineError:
     """The error of a failed run."""
     return EngineError(
         f"failed to run ({first_line(cause)})",
@@ -97,6 +97,6 @@ def run_error(name: str, cause: Exception) -> EngineError:
     )
 
 
-def first_line(cause: Exception) -> str:
+def first_line(cause: Exception | str) -> str:
     """onnxruntime's messages carry a stack; the first line says what happened."""
     return str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__

@@ -1,6 +1,6 @@
 """Keeps frames as JPEG files under a byte quota and an age limit, oldest out first.
 
-It never holds pictures in memory and never loses one that the limits allow.
+It holds a picture in memory only until it is written, and never loses one that the limits allow.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import io
 import os
 import re
 import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +63,11 @@ class KeyframeStore:
         self._sizes: dict[str, int] = {}
         self._bytes = 0
         self._newest_us = 0
+        self._unwritten: dict[str, tuple[int, U8]] = {}
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._taking = threading.Lock()  # held for no longer than it takes to look
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="keyframes")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for path in sorted(folder.iterdir()):
@@ -78,7 +84,52 @@ class KeyframeStore:
 
     def __contains__(self, key: str) -> bool:
         """Whether ``get`` would look for the file: it was kept and not evicted since."""
-        return key in self._sizes
+        return key in self._sizes or key in self._unwritten
+
+    def take(self, pts_us: int, rgb: U8) -> Keyframe:
+        """Take one frame on: ``get`` gives it from now on, whoever writes it first.
+
+        It waits for no disk.
+
+        Args:
+            pts_us: its stream time, microseconds; a frame of the same time is replaced.
+            rgb: uint8 [h, w, 3]; stays as it is until it is written, which is to be seen to soon.
+
+        Returns:
+            Its id, valid for ``get`` until it is evicted, and its stored size.
+        """
+        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+            raise ValueError(f"a frame is uint8 [h, w, 3], not {rgb.dtype} {rgb.shape}")
+        key = keyframe_id(pts_us)
+        with self._taking:
+            self._unwritten[key] = pts_us, rgb
+        return Keyframe(key, *scaled_size(rgb.shape[1], rgb.shape[0], self._config.max_side))
+
+    def write(self, key: str) -> None:
+        """Write what was taken on up to ``key``, then evict what the limits no longer allow.
+
+        Raises:
+            OutputError: it could not be written; the keyframes already there are kept.
+        """
+        with self._writing:
+            while (unwritten := self._oldest_unwritten(key)) is not None:
+                first, frame = unwritten
+                try:
+                    self._write_frame(first, *frame)
+                finally:
+                    with self._taking:
+                        if self._unwritten[first] is frame:  # or another came in its place
+                            del self._unwritten[first]
+
+    def write_soon(self, key: str, done: Callable[[], None]) -> Future[None]:
+        """Have ``write`` done by a thread of the store, which calls ``done`` after it."""
+        written = self._writer.submit(self.write, key)
+        written.add_done_callback(lambda _: done())
+        return written
+
+    def close(self) -> None:
+        """End that thread: what it has begun is written, what waits for it is not."""
+        self._writer.shutdown(cancel_futures=True)
 
     def put(self, pts_us: int, rgb: U8) -> Keyframe:
         """Keep one frame, then evict what the limits no longer allow.
@@ -93,8 +144,17 @@ class KeyframeStore:
         Raises:
             OutputError: it could not be written; the keyframes already there are kept.
         """
-        jpeg, width, height = self._encode(rgb)
-        key = keyframe_id(pts_us)
+        keyframe = self.take(pts_us, rgb)
+        self.write(keyframe.id)
+        return keyframe
+
+    def _oldest_unwritten(self, key: str) -> tuple[str, tuple[int, U8]] | None:
+        """What is to be written first, as long as ``key`` is not written."""
+        with self._taking:
+            return next(iter(self._unwritten.items())) if key in self._unwritten else None
+
+    def _write_frame(self, key: str, pts_us: int, rgb: U8) -> None:
+        jpeg = self._encode(rgb)
         with self._lock:
             self._write(self._path(key), jpeg)
             self._forget(key)
@@ -104,10 +164,14 @@ class KeyframeStore:
                 self._evict()
             except OSError as e:
                 raise self._error(e, self._folder) from e
-        return Keyframe(key, width, height)
 
     def get(self, key: str) -> U8 | None:
-        """The frame uint8 [h, w, 3] at its stored size, or None once it is gone."""
+        """The frame uint8 [h, w, 3] at its stored size, or None once it is gone.
+
+        Raises:
+            OutputError: it could not be read, or had yet to be written and could not be.
+        """
+        self.write(key)
         with self._lock:
             if key not in self._sizes:
                 return None
@@ -131,7 +195,9 @@ class KeyframeStore:
         Raises:
             OutputError: one could not be deleted.
         """
-        with self._lock:
+        with self._writing, self._lock:
+            with self._taking:
+                self._unwritten.clear()
             try:
                 for key in tuple(self._sizes):
                     self._path(key).unlink(missing_ok=True)
@@ -143,15 +209,12 @@ class KeyframeStore:
     def _path(self, key: str) -> Path:
         return self._folder / f"{key}.jpg"
 
-    def _encode(self, rgb: U8) -> tuple[bytes, int, int]:
-        """The JPEG, and its width and height."""
-        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
-            raise ValueError(f"a frame is uint8 [h, w, 3], not {rgb.dtype} {rgb.shape}")
+    def _encode(self, rgb: U8) -> bytes:
         width, height = scaled_size(rgb.shape[1], rgb.shape[0], self._config.max_side)
         image = Image.fromarray(_native.resize_rgb(rgb, height, width))
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=self._config.quality)
-        return buffer.getvalue(), image.width, image.height
+        return buffer.getvalue()
 
     def _write(self, path: Path, jpeg: bytes) -> None:
         part = path.with_name(path.name + _PART)

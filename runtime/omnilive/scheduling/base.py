@@ -228,9 +228,14 @@ class Lanes(abc.ABC):
             job.done(finished)
 
 
-def timed(job: Job) -> tuple[Work[Any], Finished[Any]]:
-    """Run a job here and now: what it returned, and the same with the wall time it took."""
-    start_ns = time.perf_counter_ns()
+def timed(job: Job, native_ns: int = 0) -> tuple[Work[Any], Finished[Any]]:
+    """Run a job's function here and now: what it returned, and the same with the wall time.
+
+    Args:
+        job: whose native work, if any, has been done.
+        native_ns: how long that took.
+    """
+    start_ns = time.perf_counter_ns() - native_ns
     work = job.run()
     return work, Finished(work.value, (time.perf_counter_ns() - start_ns) // 1000)
 

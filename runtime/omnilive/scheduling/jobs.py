@@ -5,7 +5,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
+
+from omnilive._native import NativeJob
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -49,17 +51,32 @@ class Progress:
     owed: int
 
 
+class Native(Protocol):
+    """Work that needs no interpreter."""
+
+    @property
+    def job(self) -> NativeJob:
+        """Does it."""
+        ...
+
+    def error(self, cause: str) -> Exception:
+        """What is raised when it fails for ``cause``."""
+        ...
+
+
 @dataclass(frozen=True)
 class Job:
     """One unit that a lane runs without pause: the unit of pre-emption.
 
     Attributes:
-        run: does the work on the lane; never called for a job that went stale while it waited.
+        run: does the work on the lane; of a job with ``native``, makes a result of what that has
+            done, quickly and on the loop. Never called for a job that went stale while it waited.
         done: called on the loop with the result, unless the generation has gone stale.
         dropped: called on the loop instead of ``done``, when a full lane or a stale generation
             drops the job or its result.
         generation: None for work that outlives any turn, such as perception.
         name: what a trace calls it; by default what ``run`` is called.
+        native: does the work on the lane, whoever has the interpreter meanwhile.
     """
 
     lane: Lane
@@ -68,6 +85,7 @@ class Job:
     dropped: Callable[[], None] | None = None
     generation: int | None = None
     name: str = ""
+    native: Native | None = None
 
     @property
     def title(self) -> str:

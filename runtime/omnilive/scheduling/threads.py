@@ -170,13 +170,15 @@ class ThreadLanes(Lanes):
         return self._scheduler.load(INDEX[lane])
 
     def _admit(self, job: Job) -> list[Job] | None:
-        ticket, made_way = self._scheduler.submit(
-            INDEX[job.lane],
-            job,
-            partial(timed, job),
-            generation=job.generation,
-            name=job.title,
-        )
+        lane, generation, name = INDEX[job.lane], job.generation, job.title
+        if job.native is None:
+            ticket, made_way = self._scheduler.submit(
+                lane, job, partial(timed, job), generation=generation, name=name
+            )
+        else:
+            ticket, made_way = self._scheduler.submit_native(
+                lane, job.native.job, generation=generation, name=name, reports=True, owner=job
+            )
         if not isinstance(ticket, str):
             return made_way
         # Of a lane that drops its oldest, all that is left may have begun: the newest goes then.
@@ -190,13 +192,17 @@ class ThreadLanes(Lanes):
 
     def _ended(self, job: Job, value: Any, error: BaseException | None, dropped: bool) -> None:
         if error is not None:
-            raise error
+            raise error if job.native is None else job.native.error(str(error)) from error
         if dropped:
             drop(job)
         else:
             self._taken[job.lane] += 1
-            _, finished = value
-            self._hand_over(job, finished)
+            if job.native is None:
+                self._hand_over(job, value[1])
+            elif self.is_stale(job.generation):
+                drop(job)
+            else:
+                self._hand_over(job, timed(job, value)[1])
         self._room_made(job.lane)
 
 

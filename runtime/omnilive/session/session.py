@@ -237,6 +237,7 @@ class Session:
             closers.add(self._write_trace)
             closers.add(self._lanes.close)
             closers.add(self._track.close)
+            closers.add(self._keyframes.close)
             self._begin(source)
             live = isinstance(source, LiveSource)
             items = self._read_ahead(source)

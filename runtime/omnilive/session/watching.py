@@ -115,9 +115,11 @@ class Watcher:
             self._drop(frame.pts_us)
             return
 
+        encoding = self._parts.encoder.begin(frame.rgb)
+
         def encode() -> Work[tuple[SeenFrame, F32]]:
-            features = self._parts.encoder.encode(frame.rgb)
-            keyframe = self._parts.keyframes.put(frame.pts_us, frame.rgb)
+            features = encoding.features()
+            keyframe = self._parts.keyframes.take(frame.pts_us, frame.rgb)
             seen = SeenFrame(
                 frame.pts_us, features.features, keyframe, frame.rgb if self._naive else None
             )
@@ -129,7 +131,9 @@ class Watcher:
             self._arrived()
 
         self._under_way += 1
-        self._lanes.submit(Job(Lane.SEE, encode, self._on_features, dropped=dropped))
+        self._lanes.submit(
+            Job(Lane.SEE, encode, self._on_features, dropped=dropped, native=encoding.native)
+        )
 
     def finish(self) -> None:
         """The stream is over: close the open clip once the last frame has been encoded."""
@@ -179,12 +183,19 @@ class Watcher:
             self._tasks.submit(Task(self._recompute(closed, self.snapshot()), self._on_remembered))
         elif closed is not None:
             self._tasks.submit(Task(self._remember(closed), self._on_remembered))
-        self._log.emit(
-            events.FrameEncoded(seen.pts_us, self._closed, decision.cosine, seen.keyframe.id),
-            wall_us=finished.wall_us,
-            stage="see",
-        )
-        self._arrived()
+        encoded = events.FrameEncoded(seen.pts_us, self._closed, decision.cosine, seen.keyframe.id)
+        self._keep(encoded, finished.wall_us)
+
+    def _keep(self, encoded: events.FrameEncoded, wall_us: int) -> None:
+        """Have the picture written, then tell: whoever hears of it may look for the file."""
+
+        def kept() -> None:
+            written.result()
+            self._log.emit(encoded, wall_us=wall_us, stage="see")
+            self._arrived()
+
+        arrived = self._lanes.expect(kept)
+        written = self._parts.keyframes.write_soon(encoded.keyframe, arrived)
 
     def _arrived(self) -> None:
         """One frame fewer is under way."""

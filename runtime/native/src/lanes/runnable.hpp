@@ -3,8 +3,7 @@
 
 #include <memory>
 #include <utility>
-
-#include "lanes/job.hpp"
+#include <vector>
 
 namespace omnilive {
 
@@ -23,14 +22,18 @@ class Noop final : public Runnable {
   void run() override {}
 };
 
-// One submission of a runnable.
-class RunnableWork final : public Work {
+// Several in a row; what one throws ends it.
+class Chain final : public Runnable {
  public:
-  explicit RunnableWork(std::shared_ptr<Runnable> runnable) : runnable_(std::move(runnable)) {}
-  void run() override { runnable_->run(); }
+  explicit Chain(std::vector<std::shared_ptr<Runnable>> links) : links_(std::move(links)) {}
+  void run() override {
+    for (const std::shared_ptr<Runnable>& link : links_) {
+      link->run();
+    }
+  }
 
  private:
-  std::shared_ptr<Runnable> runnable_;
+  std::vector<std::shared_ptr<Runnable>> links_;
 };
 
 }  // namespace omnilive

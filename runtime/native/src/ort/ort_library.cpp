@@ -35,6 +35,7 @@ OrtFunctions functions_of(const Entry* table) {
   at(f.get_error_message, 2);
   at(f.create_env, 3);
   at(f.create_session, 7);
+  at(f.run, 9);
   at(f.create_session_options, 10);
   at(f.disable_mem_pattern, 17);
   at(f.disable_cpu_mem_arena, 19);
@@ -48,10 +49,13 @@ OrtFunctions functions_of(const Entry* table) {
   at(f.get_input_name, 36);
   at(f.get_output_name, 37);
   at(f.create_tensor, 49);
+  at(f.get_tensor_data, 51);
   at(f.as_tensor_info, 55);
   at(f.get_element, 60);
   at(f.get_rank, 61);
   at(f.get_shape, 62);
+  at(f.get_axis_names, 63);
+  at(f.get_tensor_info, 65);
   at(f.create_cpu_memory, 69);
   at(f.allocator_free, 76);
   at(f.get_default_allocator, 78);
@@ -61,6 +65,7 @@ OrtFunctions functions_of(const Entry* table) {
   at(f.release_session, 95);
   at(f.release_value, 96);
   at(f.release_type, 98);
+  at(f.release_tensor_info, 99);
   at(f.release_options, 100);
   at(f.add_config, 130);
   at(f.run_binding, 133);
@@ -80,7 +85,8 @@ std::string dl_message() {
 
 std::shared_ptr<const OrtLibrary> OrtLibrary::load(const std::string& path) {
   const std::shared_ptr<OrtLibrary> library(new OrtLibrary());
-  void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  // Never unmapped: threads that have run a model leave destructors of the library behind.
+  void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   if (handle == nullptr) {
     throw std::runtime_error("cannot load " + path + ": " + dl_message());
   }

@@ -30,6 +30,8 @@ struct OrtFunctions {
   const char* (*get_error_message)(const OrtStatus*);
   OrtStatus* (*create_env)(int, const char*, OrtEnv**);
   OrtStatus* (*create_session)(const OrtEnv*, const char*, const OrtSessionOptions*, OrtSession**);
+  OrtStatus* (*run)(OrtSession*, const OrtRunOptions*, const char* const*, const OrtValue* const*,
+                    std::size_t, const char* const*, std::size_t, OrtValue**);
   OrtStatus* (*create_session_options)(OrtSessionOptions**);
   OrtStatus* (*disable_mem_pattern)(OrtSessionOptions*);
   OrtStatus* (*disable_cpu_mem_arena)(OrtSessionOptions*);
@@ -44,10 +46,13 @@ struct OrtFunctions {
   OrtStatus* (*get_output_name)(const OrtSession*, std::size_t, OrtAllocator*, char**);
   OrtStatus* (*create_tensor)(const OrtMemoryInfo*, void*, std::size_t, const std::int64_t*,
                               std::size_t, int, OrtValue**);
+  OrtStatus* (*get_tensor_data)(OrtValue*, void**);
+  OrtStatus* (*get_tensor_info)(const OrtValue*, OrtTensorInfo**);
   OrtStatus* (*as_tensor_info)(const OrtTypeInfo*, const OrtTensorInfo**);
   OrtStatus* (*get_element)(const OrtTensorInfo*, int*);
   OrtStatus* (*get_rank)(const OrtTensorInfo*, std::size_t*);
   OrtStatus* (*get_shape)(const OrtTensorInfo*, std::int64_t*, std::size_t);
+  OrtStatus* (*get_axis_names)(const OrtTensorInfo*, const char**, std::size_t);
   OrtStatus* (*create_cpu_memory)(int, int, OrtMemoryInfo**);
   OrtStatus* (*allocator_free)(OrtAllocator*, void*);
   OrtStatus* (*get_default_allocator)(OrtAllocator**);
@@ -62,11 +67,12 @@ struct OrtFunctions {
   void (*release_session)(OrtSession*);
   void (*release_value)(OrtValue*);
   void (*release_type)(OrtTypeInfo*);
+  void (*release_tensor_info)(OrtTensorInfo*);
   void (*release_options)(OrtSessionOptions*);
   void (*release_binding)(OrtIoBinding*);
 };
 
-// The loaded library with its environment. It is never unloaded while somebody holds it.
+// The loaded library with its environment.
 class OrtLibrary {
  public:
   // Loads the library at `path` and holds it against what is declared here: it must give the

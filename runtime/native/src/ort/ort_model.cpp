@@ -46,6 +46,7 @@ bool fits(const std::vector<std::int64_t>& shape, const std::vector<std::int64_t
 std::size_t size_of(Element element) {
   switch (element) {
     case Element::uint8:
+    case Element::int8:
       return 1;
     case Element::float16:
       return 2;
@@ -132,6 +133,9 @@ std::vector<TensorSpec> OrtModel::specs(bool inputs) const {
     spec.element = static_cast<Element>(element);
     spec.shape.resize(rank);
     library_->check(call.get_shape(info, spec.shape.data(), rank));
+    std::vector<const char*> axes(rank);
+    library_->check(call.get_axis_names(info, axes.data(), rank));
+    spec.axes.assign(axes.begin(), axes.end());
     found.push_back(std::move(spec));
   }
   return found;

@@ -15,16 +15,24 @@
 namespace omnilive {
 
 // Element types we pass, numbered as the library does.
-enum class Element : std::int32_t { float32 = 1, uint8 = 2, int32 = 6, int64 = 7, float16 = 10 };
+enum class Element : std::int32_t {
+  float32 = 1,
+  uint8 = 2,
+  int8 = 3,
+  int32 = 6,
+  int64 = 7,
+  float16 = 10
+};
 
 // Bytes of one element. Throws std::invalid_argument for a type we do not pass.
 std::size_t size_of(Element element);
 
-// An input or output of a model; -1 for an axis whose size is free.
+// An input or output of a model; -1 for an axis whose size is free, and what it is called.
 struct TensorSpec {
   std::string name;
   Element element;
   std::vector<std::int64_t> shape;
+  std::vector<std::string> axes;
 };
 
 // Host memory for one tensor, zeroed. Calls that share one hand results on without a copy.
@@ -37,6 +45,7 @@ class Tensor {
   [[nodiscard]] const std::vector<std::int64_t>& shape() const noexcept { return shape_; }
   [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
   [[nodiscard]] void* data() noexcept { return data_.get(); }
+  [[nodiscard]] const void* data() const noexcept { return data_.get(); }
 
  private:
   struct Free {
