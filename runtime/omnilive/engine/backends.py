@@ -8,12 +8,15 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
-from omnilive.engine.config import EngineConfig
+from omnilive.engine.config import CUDA, EngineConfig
 from omnilive.engine.interface import Decoder, Engine
 from omnilive.engine.manifest import EngineInfo
 from omnilive.errors import PackError, SetupError
+
+if TYPE_CHECKING:
+    from omnilive.backends.cuda_lanes import DeviceLanes
 
 BACKEND_MODULES = {
     "ort": "omnilive.engine.ort_backend",
@@ -28,12 +31,19 @@ BACKEND_PACKAGES = {"ort": "onnxruntime", "tensorrt": "tensorrt cuda-python"}
 class Backend(Protocol):
     """What a backend module offers."""
 
-    def load_engine(self, info: EngineInfo, folder: Path, config: EngineConfig) -> Engine:
-        """Load a stateless engine of the pack at ``folder``."""
+    def load_engine(
+        self, info: EngineInfo, folder: Path, config: EngineConfig, lanes: DeviceLanes | None
+    ) -> Engine:
+        """Load a stateless engine of the pack at ``folder``.
+
+        ``lanes``: streams of the device, for an engine that runs there (``runs_on_device``).
+        """
         ...
 
-    def load_decoder(self, info: EngineInfo, folder: Path, config: EngineConfig) -> Decoder:
-        """Load a decoder of the pack at ``folder``."""
+    def load_decoder(
+        self, info: EngineInfo, folder: Path, config: EngineConfig, lanes: DeviceLanes | None
+    ) -> Decoder:
+        """Load a decoder of the pack at ``folder``; ``lanes`` as for ``load_engine``."""
         ...
 
     def describe(self) -> tuple[str, tuple[str, ...]]:
@@ -80,6 +90,28 @@ def backend(name: str) -> Backend:
             where=f"backend {name}",
             mend=f"Install it: pip install {BACKEND_PACKAGES[name]}",
         ) from e
+
+
+def runs_on_device(info: EngineInfo, config: EngineConfig) -> bool:
+    """Whether an engine runs on a GPU, on the stream of a lane."""
+    return info.backend == "tensorrt" or config.device == CUDA
+
+
+def device_lanes(config: EngineConfig) -> DeviceLanes:
+    """The streams that a pack's engines on the device share; whoever asks closes them.
+
+    Raises:
+        SetupError: CUDA's Python package is not installed or does not load.
+    """
+    try:
+        module = importlib.import_module("omnilive.backends.cuda_lanes")
+    except ImportError as e:
+        raise SetupError(
+            f"cannot be used ({e})",
+            where="engine.device = cuda",
+            mend="Install it: pip install onnxruntime-gpu cuda-python",
+        ) from e
+    return cast("DeviceLanes", module.DeviceLanes(config))
 
 
 def backend_states() -> tuple[BackendState, ...]:
