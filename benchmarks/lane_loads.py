@@ -113,7 +113,8 @@ def watch(
 
     def submit(due_ns: int) -> None:
         def encode() -> Work[int]:
-            encoder.encode(rgb)
+            # A device that was only given the frame has no features of it yet.
+            np.asarray(encoder.encode(rgb).features)
             return Work(time.monotonic_ns(), 0)
 
         def done(finished: Finished[int]) -> None:

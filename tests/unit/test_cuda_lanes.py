@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from omnilive.clock import VirtualClock
 from omnilive.engine.config import EngineConfig
 from omnilive.engine.manifest import ENGINE_NAMES
+from omnilive.engine.placement import LANE_OF_ENGINE
 from omnilive.errors import EngineError
 from omnilive.lanes import Lane
 from ort_cuda_fake import PACKAGE, PARTS
@@ -36,8 +37,8 @@ class Device:
             for name in names:
                 patch.delitem(sys.modules, name, raising=False)
             with modules(patch, FakeDevice(next(iter(PACKAGES)), World(), self.cuda)):
-                self.module = importlib.import_module(names[-1])
-            self.lanes: Any = self.module.DeviceLanes(config, clock=self.clock, in_flight=in_flight)
+                module = importlib.import_module(names[-1])
+            self.lanes: Any = module.DeviceLanes(config, clock=self.clock, in_flight=in_flight)
             for name in names:
                 patch.delitem(sys.modules, name)
 
@@ -82,7 +83,7 @@ def test_the_more_important_lane_has_the_higher_priority_as_far_as_the_device_te
 
 
 def test_every_engine_has_a_lane_and_engines_of_a_lane_share_its_stream(device: Device) -> None:
-    assert set(device.module.LANE_OF_ENGINE) == set(ENGINE_NAMES)
+    assert set(LANE_OF_ENGINE) == set(ENGINE_NAMES)
     streams = {name: device.lanes.lane_of(name).stream for name in ENGINE_NAMES}
     by_lane = {"see": {"mem_vit"}, "listen": {"aud_enc", "aud_lm"}}
     by_lane |= {"remember": {"mem_proj", "mem_lm"}, "reason": {"vlm_vit", "vlm_lm", "mem_to_vlm"}}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from omnilive.backends.cuda import Stream, stream_priorities
 from omnilive.backends.device_ticket import DeviceTicket, Lease
@@ -16,21 +16,10 @@ from omnilive.backends.keep_alive import KeepAlive
 from omnilive.backends.staging import Staging
 from omnilive.clock import Clock, MonotonicClock
 from omnilive.engine.config import EngineConfig
+from omnilive.engine.placement import LANE_OF_ENGINE
 from omnilive.errors import EngineError
-from omnilive.lanes import Lane
+from omnilive.scheduling.jobs import Lane
 from omnilive.scheduling.threads import PRIORITY
-
-LANE_OF_ENGINE = {
-    "mem_vit": Lane.SEE,
-    "aud_enc": Lane.LISTEN,
-    "aud_lm": Lane.LISTEN,
-    "mem_proj": Lane.REMEMBER,
-    "mem_lm": Lane.REMEMBER,
-    "mem_to_vlm": Lane.REASON,
-    "vlm_vit": Lane.REASON,
-    "vlm_lm": Lane.REASON,
-}
-"""The lane on whose stream each engine runs: that of the stage it belongs to."""
 
 MOST_IN_FLIGHT = 16
 """Pieces of work per lane that the device has and has not finished: work given to it cannot be
@@ -125,6 +114,7 @@ class DeviceLanes:
 
     Args:
         config: whether and how long the device is kept from lowering its clocks.
+        ranks: importance of each lane, 0 the most.
         clock: of the keeping.
         in_flight: see ``DeviceLane``.
     """
@@ -132,11 +122,13 @@ class DeviceLanes:
     def __init__(
         self,
         config: EngineConfig | None = None,
+        ranks: Mapping[Lane, int] = PRIORITY,
         *,
         clock: Clock | None = None,
         in_flight: int = MOST_IN_FLIGHT,
     ) -> None:
         config = config or EngineConfig()
+        self._ranks = ranks
         self._in_flight = in_flight
         self._lock = threading.Lock()
         self._lanes: dict[Lane, DeviceLane] = {}
@@ -185,7 +177,7 @@ class DeviceLanes:
             lane,
             # The device tells fewer priorities apart than there are lanes: the least important
             # share.
-            min(lowest, highest + PRIORITY[lane]),
+            min(lowest, highest + self._ranks[lane]),
             reader=self._reader,
             in_flight=self._in_flight,
             worked=self._worked,

@@ -13,8 +13,8 @@ from omnilive.backends.device_ticket import DeviceTicket, Lease
 class OutputMemory:
     """Buffers of one engine's outputs.
 
-    None is freed before the engine is: freeing waits for the whole device. There are never more
-    than were in use at once, sizes being powers of two.
+    None is freed before the engine is: freeing waits for the whole device. One is allocated only
+    while all that are large enough are in use.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class OutputMemory:
         found.sort(key=lambda free: free[0].nbytes)
         taken = next((free for free in found if free[0].nbytes >= nbytes), None)
         self._free.extend(free for free in found if free is not taken)
-        return taken or (DeviceBuffer(1 << max(0, nbytes - 1).bit_length()), ())
+        return taken or (DeviceBuffer(_rounded(nbytes)), ())
 
     def array(
         self, buffer: DeviceBuffer, ticket: DeviceTicket, shape: tuple[int, ...], dtype: str
@@ -38,3 +38,9 @@ class OutputMemory:
 
     def _give_back(self, buffer: DeviceBuffer, reads: Sequence[DeviceTicket]) -> None:
         self._free.append((buffer, reads))
+
+
+def _rounded(nbytes: int) -> int:
+    """At most an eighth more: outputs of many lengths come in few sizes."""
+    step = 1 << max(8, nbytes.bit_length() - 4)
+    return -(-nbytes // step) * step

@@ -6,6 +6,7 @@ A backend's package is imported only when an engine of it is loaded or its state
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
@@ -14,6 +15,8 @@ from omnilive.engine.config import CUDA, EngineConfig
 from omnilive.engine.interface import Decoder, Engine
 from omnilive.engine.manifest import EngineInfo
 from omnilive.errors import PackError, SetupError
+from omnilive.scheduling.jobs import Lane
+from omnilive.scheduling.threads import PRIORITY
 
 if TYPE_CHECKING:
     from omnilive.backends.cuda_lanes import DeviceLanes
@@ -97,8 +100,12 @@ def runs_on_device(info: EngineInfo, config: EngineConfig) -> bool:
     return info.backend == "tensorrt" or config.device == CUDA
 
 
-def device_lanes(config: EngineConfig) -> DeviceLanes:
+def device_lanes(config: EngineConfig, ranks: Mapping[Lane, int] = PRIORITY) -> DeviceLanes:
     """The streams that a pack's engines on the device share; whoever asks closes them.
+
+    Args:
+        config: of the engines.
+        ranks: importance of each lane, 0 the most.
 
     Raises:
         SetupError: CUDA's Python package is not installed or does not load.
@@ -111,7 +118,7 @@ def device_lanes(config: EngineConfig) -> DeviceLanes:
             where="engine.device = cuda",
             mend="Install it: pip install onnxruntime-gpu cuda-python",
         ) from e
-    return cast("DeviceLanes", module.DeviceLanes(config))
+    return cast("DeviceLanes", module.DeviceLanes(config, ranks))
 
 
 def backend_states() -> tuple[BackendState, ...]:

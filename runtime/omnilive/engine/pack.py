@@ -118,8 +118,13 @@ class EnginePack:
         manifest: Manifest,
         config: EngineConfig,
         calibration: Mapping[str, float],
+        *,
+        lanes_of: Callable[[EngineConfig], DeviceLanes] = device_lanes,
     ) -> None:
-        """Hold a checked manifest; use ``open_pack``."""
+        """Hold a checked manifest; use ``open_pack``.
+
+        ``lanes_of`` makes the streams of engines on a device, when the first of them is loaded.
+        """
         self.path = path
         self.manifest = manifest
         self.calibration: Mapping[str, float] = MappingProxyType(dict(calibration))
@@ -128,6 +133,7 @@ class EnginePack:
         self._loaded: dict[str, Any] = {}
         names = (*ENGINE_NAMES, *TABLE_NAMES, *TOKENIZER_NAMES)
         self._locks = {name: threading.Lock() for name in names}
+        self._lanes_of = lanes_of
         self._device: DeviceLanes | None = None
         self._device_lock = threading.Lock()
 
@@ -211,7 +217,7 @@ class EnginePack:
         with self._device_lock:
             self._check_open()
             if self._device is None:
-                self._device = device_lanes(self._config)
+                self._device = self._lanes_of(self._config)
             return self._device
 
     def _once(self, name: str, load: Callable[[], T]) -> T:
