@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 
 from export_checkpoints import micro_checkpoint
+from omnilive.engine.architecture import DECODER_NAMES
 from omnilive.engine.config import EngineConfig
 from omnilive.engine.manifest import Manifest
 from omnilive.engine.manifest_file import read_manifest
@@ -267,6 +270,56 @@ def test_uploads_under_way_are_few(gpu: Machine, manifest: Manifest) -> None:
     assert len(gpu.cuda.pinned) == 4
     for x, values in zip(given, found, strict=True):
         assert np.array_equal(values, engine.run({"memory": x})["embeds"])
+
+
+def test_a_prompt_is_given_in_blocks_over_the_same_pinned_memory_without_a_wait(
+    gpu: Machine, manifest: Manifest
+) -> None:
+    decoder = gpu.decoder("vlm_lm")
+    nothing = np.zeros(0, np.int64)
+    pinned: list[set[int]] = []
+    for _ in range(3):
+        arena = decoder.new_arena(64)
+        waited = gpu.cuda.synchronizations
+        for block in range(4):
+            x = embeddings(block, 8, manifest.reasoner.hidden)
+            decoder.logits(arena, x, rows=nothing, plora_rows=np.array([1]))
+        assert gpu.cuda.synchronizations == waited
+        decoder.logits(arena, embeddings(9, 1, manifest.reasoner.hidden))
+        pinned.append(set(gpu.cuda.pinned))
+    # A block for each run that may be under way, whatever the number of its inputs.
+    assert pinned[0] == pinned[1] == pinned[2] and len(pinned[0]) == 4
+
+
+def test_frames_of_any_size_go_over_few_pinned_blocks(gpu: Machine, manifest: Manifest) -> None:
+    engine = gpu.engine("mem_to_vlm")
+    rng = np.random.default_rng(3)
+    for size in (int(n) for n in rng.integers(1, 200, 60)):
+        x = embeddings(size, size, manifest.memory.hidden)
+        if size % 3:
+            np.asarray(engine.run({"memory": x})["embeds"])  # read, so that the device was there
+        else:
+            engine.run({"memory": x})
+        assert len(gpu.cuda.pinned) <= 4
+    most = 256 * x.itemsize * manifest.memory.hidden
+    assert all(len(block) <= most for block in gpu.cuda.pinned.values())
+
+
+def test_engines_of_a_pack_share_a_stream_per_lane_until_it_is_closed(
+    gpu: Machine, built: Path, manifest: Manifest
+) -> None:
+    config = dataclasses.replace(GPU, keep_alive_ms=10_000)
+    pack = open_pack(built, config=config, verify_hashes=False)
+    before, others = len(gpu.cuda.queues), set(threading.enumerate())
+    for name in manifest.engines:
+        pack.decoder(name) if name in DECODER_NAMES else pack.engine(name)
+    # See, listen, remember and reason; one that results are read on, and one to keep it awake.
+    assert len(gpu.cuda.queues) - before == 4 + 1 + 1
+    (keeper,) = set(threading.enumerate()) - others
+    pack.close()
+    assert not keeper.is_alive()
+    with pytest.raises(EngineError, match="is closed"):
+        pack.engine("mem_vit")
 
 
 @pytest.mark.parametrize(

@@ -152,3 +152,60 @@ def test_a_planted_fault_is_caught(
         # The last is read first: by then every step is done, and what is overwritten is.
         read = [np.asarray(values) for values in reversed(found)]
         assert close(np.concatenate(read[::-1]), expected), "differs"
+
+
+BETWEEN_LANES = {
+    "": ("", "", ""),
+    "an output that is read before it is written": (
+        "cuda_lanes",
+        "(*after, *(r.ticket for r in read))",
+        "after",
+    ),
+    "readers nobody knows of": ("cuda_lanes", "lease.reads.append(ticket)", "pass"),
+    "memory that is reused before its last reader": (
+        "tensorrt_engine",
+        "after=[ticket for _, reads in taken.values() for ticket in reads]",
+        "after=[]",
+    ),
+    "memory that is not in use for as long as somebody views it": (
+        "output_memory",
+        "Lease(ticket, buffer, self._give_back)",
+        "self._give_back(buffer, ()) or Lease(ticket, buffer, lambda *_: None)",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", BETWEEN_LANES)
+def test_one_lane_reads_what_another_wrote_without_the_host(
+    one_machine: Machine, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine's output goes to another lane's decoder, and its memory is then used again."""
+    cuda, folder = one_machine.device.cuda, one_machine.folder
+    given = [embeddings(256, 8) * scale for scale in (1, 2)]
+    mapped = [one_machine.session("mem_to_vlm").run(None, {"memory": x})[0] for x in given]
+    expected = (whole(one_machine, "mem_lm", mapped[0]), mapped[1])
+    backend = with_fault(*BETWEEN_LANES[fault]) if fault else one_machine.backend
+    lanes = fresh_lanes() if fault else one_machine.lanes
+    engine, decoder = (
+        load(one_machine.records[name], folder, EngineConfig(), lanes)
+        for load, name in (
+            (backend.load_engine, "mem_to_vlm"),
+            (backend.load_decoder, "mem_lm"),
+        )
+    )
+    arena = decoder.new_arena(300)
+    right = []
+    for order in ((0, 1), (1, 0)):
+        arena.truncate(0)
+        synchronizations, waits = cuda.synchronizations, cuda.waits
+        first = engine.run({"memory": given[0]})["embeds"]
+        hidden = [decoder.hidden(arena, first[a:b]) for a, b in ((0, 5), (5, 8))]
+        del first
+        results = (np.concatenate(hidden), engine.run({"memory": given[1]})["embeds"])
+        assert cuda.synchronizations == synchronizations
+        right += [close(np.asarray(results[i]), expected[i]) for i in order]
+        if not fault:
+            assert cuda.waits > waits
+    assert all(right) is not bool(fault)
+    for queue in cuda.queues.values():
+        queue.clear()
