@@ -70,6 +70,13 @@ def test_between_frames_the_device_is_given_a_piece_every_so_often(kept: Kept) -
     assert kept.log == ["frame"] * 5
 
 
+def test_frames_that_come_sooner_than_that_need_no_piece(kept: Kept) -> None:
+    for frame in range(1, 50):
+        kept.submit(Lane.SEE, "frame")
+        kept.run_until(frame * (IDLE_US - 10_000))
+    assert kept.pieces == 0
+
+
 def test_a_device_that_works_is_given_nothing(kept: Kept) -> None:
     kept.submit(Lane.SEE, "long")
     kept.run_until(SECOND_US, device=False)
