@@ -397,7 +397,7 @@ FAULTS: dict[str, tuple[str, str, str, str]] = {
     ),
     "readers nobody knows of": (
         "cuda_lanes",
-        "                    lease.reads.append(ticket)\n",
+        "                    lease.reads[self] = ticket\n",
         "                    pass\n",
         "differs",
     ),

@@ -161,16 +161,16 @@ BETWEEN_LANES = {
         "(*after, *(r.ticket for r in read))",
         "after",
     ),
-    "readers nobody knows of": ("cuda_lanes", "lease.reads.append(ticket)", "pass"),
+    "readers nobody knows of": ("cuda_lanes", "lease.reads[self] = ticket", "pass"),
     "memory that is reused before its last reader": (
         "tensorrt_engine",
-        "after=[ticket for _, reads in taken.values() for ticket in reads]",
+        "after=[ticket for _, reads in taken.values() for ticket in reads.values()]",
         "after=[]",
     ),
     "memory that is not in use for as long as somebody views it": (
         "output_memory",
         "Lease(ticket, buffer, self._give_back)",
-        "self._give_back(buffer, ()) or Lease(ticket, buffer, lambda *_: None)",
+        "self._give_back(buffer, {}) or Lease(ticket, buffer, lambda *_: None)",
     ),
 }
 

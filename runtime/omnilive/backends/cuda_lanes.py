@@ -101,7 +101,7 @@ class DeviceLane:
                 ticket = DeviceTicket(self, self.stream.record())
                 self._given.append(ticket)
                 for lease in read:
-                    lease.reads.append(ticket)
+                    lease.reads[self] = ticket
         self._worked()
         return ticket
 

@@ -6,7 +6,7 @@ It never gives the device work but to copy results to the host.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,26 +40,29 @@ class DeviceTicket:
         self.event.synchronize()
 
 
+Reads = Mapping["DeviceLane", DeviceTicket]
+
+
 class Lease:
     """Memory of an engine's output, in use for as long as an array views it.
 
     Args:
         ticket: of the run that writes it.
         owner: keeps the memory; given back when nobody views it any more.
-        give_back: takes the owner and the tickets after which nobody reads it.
+        give_back: takes the owner and, by lane, the tickets after which nobody reads it.
 
     Attributes:
-        reads: the ticket of each run that reads it.
+        reads: of each lane that reads it the last run that does; a lane keeps its own order.
     """
 
     def __init__(
         self,
         ticket: DeviceTicket,
         owner: Any,
-        give_back: Callable[[Any, Sequence[DeviceTicket]], None],
+        give_back: Callable[[Any, Reads], None],
     ) -> None:
         self.ticket = ticket
-        self.reads: list[DeviceTicket] = []
+        self.reads: dict[DeviceLane, DeviceTicket] = {}
         weakref.finalize(self, give_back, owner, self.reads)
 
     def read(self, address: int, values: npt.NDArray[np.uint8]) -> None:

@@ -8,7 +8,7 @@ stream waits for them there. It never falls back to the CPU unnoticed.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ import onnxruntime as ort
 from omnilive.backends.cuda import Stream
 from omnilive.backends.cuda_lanes import DeviceLanes
 from omnilive.backends.device_array import DeviceArray, Span, dense_bytes
-from omnilive.backends.device_ticket import DeviceTicket, Lease
+from omnilive.backends.device_ticket import DeviceTicket, Lease, Reads
 from omnilive.backends.staging import EngineInputs, Values, leases_of
 from omnilive.engine.config import EngineConfig
 from omnilive.engine.graph_io import INPUT, OUTPUT, check_io
@@ -120,7 +120,7 @@ class CudaSession:
         self._options = ort.RunOptions()
         self._options.add_run_config_entry(NO_SYNCHRONIZATION, "1")
         self._inputs = EngineInputs(lane)
-        self._retired: deque[tuple[Any, Sequence[DeviceTicket]]] = deque()
+        self._retired: deque[tuple[Any, Reads]] = deque()
 
     def run(self, binding: Any, feeds: Mapping[str, Values]) -> DeviceTicket:
         """Give the stream one run on ``feeds`` and on what is bound already.
@@ -129,7 +129,7 @@ class CudaSession:
             EngineError: onnxruntime refuses it.
         """
         retired = [self._retired.popleft() for _ in range(len(self._retired))]
-        read_last = [ticket for _, reads in retired for ticket in reads]
+        read_last = [ticket for _, reads in retired for ticket in reads.values()]
 
         def launch(_: Stream) -> None:
             # The stream waits for their last readers by now: the session may reuse their memory.
@@ -151,7 +151,7 @@ class CudaSession:
         span = Span(lease, int(value.data_ptr()), dense_bytes(shape, dtype))
         return DeviceArray([span], shape, dtype)
 
-    def _retire(self, value: Any, reads: Sequence[DeviceTicket]) -> None:
+    def _retire(self, value: Any, reads: Reads) -> None:
         """Keep a value that nobody views any more until the next run: others may still read it."""
         self._retired.append((value, reads))
 

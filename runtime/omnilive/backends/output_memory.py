@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 
 from omnilive.backends.cuda import DeviceBuffer
 from omnilive.backends.device_array import DeviceArray, Span, dense_bytes
-from omnilive.backends.device_ticket import DeviceTicket, Lease
+from omnilive.backends.device_ticket import DeviceTicket, Lease, Reads
 
 
 class OutputMemory:
@@ -18,16 +17,16 @@ class OutputMemory:
     """
 
     def __init__(self) -> None:
-        self._free: deque[tuple[DeviceBuffer, Sequence[DeviceTicket]]] = deque()
+        self._free: deque[tuple[DeviceBuffer, Reads]] = deque()
 
-    def take(self, nbytes: int) -> tuple[DeviceBuffer, Sequence[DeviceTicket]]:
+    def take(self, nbytes: int) -> tuple[DeviceBuffer, Reads]:
         """A buffer of at least ``nbytes``, and the work it may be written after."""
         # Given back by whoever drops the last view, on any thread: only ever one at a time.
         found = [self._free.popleft() for _ in range(len(self._free))]
         found.sort(key=lambda free: free[0].nbytes)
         taken = next((free for free in found if free[0].nbytes >= nbytes), None)
         self._free.extend(free for free in found if free is not taken)
-        return taken or (DeviceBuffer(_rounded(nbytes)), ())
+        return taken or (DeviceBuffer(_rounded(nbytes)), {})
 
     def array(
         self, buffer: DeviceBuffer, ticket: DeviceTicket, shape: tuple[int, ...], dtype: str
@@ -36,7 +35,7 @@ class OutputMemory:
         lease = Lease(ticket, buffer, self._give_back)
         return DeviceArray([Span(lease, buffer.address, dense_bytes(shape, dtype))], shape, dtype)
 
-    def _give_back(self, buffer: DeviceBuffer, reads: Sequence[DeviceTicket]) -> None:
+    def _give_back(self, buffer: DeviceBuffer, reads: Reads) -> None:
         self._free.append((buffer, reads))
 
 

@@ -106,7 +106,7 @@ class TensorrtDecoder(CheckedDecoder):
             stream.copy(buffer.address, self._result.address, size)
 
         feeds = self._feeds(arena, embeds, none, none)
-        ticket = self._lane.submit(launch, after=reads, inputs=leases_of(feeds.values()))
+        ticket = self._lane.submit(launch, after=reads.values(), inputs=leases_of(feeds.values()))
         return self._hidden.array(buffer, ticket, (tokens, width), "float32")
 
     def _run_logits(self, arena: TensorrtArena, embeds: F32, rows: I64, plora: I64) -> F32:

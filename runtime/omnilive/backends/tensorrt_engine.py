@@ -67,7 +67,7 @@ class TensorrtEngine:
 
             ticket = self._lane.submit(
                 launch,
-                after=[ticket for _, reads in taken.values() for ticket in reads],
+                after=[ticket for _, reads in taken.values() for ticket in reads.values()],
                 inputs=leases_of(given.values()),
             )
         found = {
