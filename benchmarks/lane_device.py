@@ -17,6 +17,7 @@ from lane_loads import Steps, Watched, prefill_steps, watch
 from omnilive.engine.backends import device_lanes
 from omnilive.engine.config import CUDA, EngineConfig
 from omnilive.engine.pack import EnginePack, open_pack
+from omnilive.engine.placement import lanes_on_device
 from omnilive.lanes import Lane, Work
 from omnilive.scheduling.threads import PRIORITY
 
@@ -41,6 +42,7 @@ def device_rows(
     loads = {"decoding": token_steps, "a 4 k prefill": prefill_steps}
     waits: dict[tuple[str, bool], Watched] = {}
     with contextlib.closing(open_pack(path, config=config)) as opened:
+        on_device = lanes_on_device(opened.manifest.engines, config)
         for prioritized in (False, True):
             ranks = PRIORITY if prioritized else ALL_LAST
             pack = EnginePack(
@@ -56,7 +58,7 @@ def device_rows(
                     kind = "priorities" if prioritized else "one priority"
                     say(f"frames during {name}, {kind}: {frames / fps:.0f} s")
                     waits[name, prioritized] = watch(
-                        pack, Lane.REASON, steps(pack)(), threads, frames, fps
+                        pack, Lane.REASON, steps(pack)(), threads, frames, fps, on_device
                     )
     return [row for name in loads for row in compared(name, waits[name, False], waits[name, True])]
 

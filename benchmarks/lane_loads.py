@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -99,14 +99,23 @@ def compression_steps(pack: EnginePack) -> Callable[[], Steps]:
 
 
 def watch(
-    pack: EnginePack, lane: Lane, steps: Steps, threads: int, frames: int, fps: float
+    pack: EnginePack,
+    lane: Lane,
+    steps: Steps,
+    threads: int,
+    frames: int,
+    fps: float,
+    on_device: Collection[Lane] = frozenset(),
 ) -> Watched:
-    """Encode frames at ``fps`` while ``lane`` runs ``steps`` without pause."""
+    """Encode frames at ``fps`` while ``lane`` runs ``steps`` without pause.
+
+    Lanes ``on_device`` share no cores, as in a session.
+    """
     encoder, rng, watched = FrameEncoder(pack), random.Random(7), Watched()
     rgb = np.zeros(FRAME, np.uint8)
     encoder.encode(rgb)
     next(steps)
-    lanes = ThreadLanes(LanesConfig(), core_shares(threads))
+    lanes = ThreadLanes(LanesConfig(), core_shares(threads, on_device))
     lanes.start()
     tasks = TaskQueue(lanes, lane)
     left = frames

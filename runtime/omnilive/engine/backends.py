@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from omnilive.engine.config import CUDA, EngineConfig
+from omnilive.engine.config import EngineConfig
 from omnilive.engine.interface import Decoder, Engine
 from omnilive.engine.manifest import EngineInfo
 from omnilive.errors import PackError, SetupError
@@ -93,11 +93,6 @@ def backend(name: str) -> Backend:
             where=f"backend {name}",
             mend=f"Install it: pip install {BACKEND_PACKAGES[name]}",
         ) from e
-
-
-def runs_on_device(info: EngineInfo, config: EngineConfig) -> bool:
-    """Whether an engine runs on a GPU, on the stream of a lane."""
-    return info.backend == "tensorrt" or config.device == CUDA
 
 
 def device_lanes(config: EngineConfig, ranks: Mapping[Lane, int] = PRIORITY) -> DeviceLanes:

@@ -19,7 +19,7 @@ import numpy as np
 
 from omnilive.engine.accuracy import inaccuracies
 from omnilive.engine.architecture import DECODER_NAMES
-from omnilive.engine.backends import backend, device_lanes, runs_on_device
+from omnilive.engine.backends import backend, device_lanes
 from omnilive.engine.cache_key import REBUILD as STALE
 from omnilive.engine.cache_key import changes, recorded_key
 from omnilive.engine.config import EngineConfig
@@ -35,6 +35,7 @@ from omnilive.engine.manifest import (
     Manifest,
 )
 from omnilive.engine.manifest_file import read_manifest, read_partial_manifest
+from omnilive.engine.placement import runs_on_device
 from omnilive.engine.rebuild import rebuild as build_again
 from omnilive.engine.rebuild_config import RebuildConfig
 from omnilive.engine.tables import MappedTable
