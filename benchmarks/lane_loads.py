@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,14 +110,23 @@ def compression_steps(pack: EnginePack) -> Callable[[], Steps]:
 
 
 def watch(
-    pack: EnginePack, lane: Lane, steps: Steps, threads: int, frames: int, fps: float
+    pack: EnginePack,
+    lane: Lane,
+    steps: Steps,
+    threads: int,
+    frames: int,
+    fps: float,
+    on_device: Collection[Lane] = frozenset(),
 ) -> Watched:
-    """Encode frames at ``fps`` while ``lane`` runs ``steps`` without pause."""
+    """Encode frames at ``fps`` while ``lane`` runs ``steps`` without pause.
+
+    Lanes ``on_device`` share no cores, as in a session.
+    """
     encoder, rng, watched = FrameEncoder(pack), random.Random(7), Watched()
     rgb = np.zeros(FRAME, np.uint8)
     encoder.encode(rgb)
     next(steps)
-    lanes = ThreadLanes(LanesConfig(), core_shares(threads), spans_kept=SPANS_KEPT)
+    lanes = ThreadLanes(LanesConfig(), core_shares(threads, on_device), spans_kept=SPANS_KEPT)
     lanes.start()
     tasks = TaskQueue(lanes, lane)
     left = frames
@@ -126,7 +135,9 @@ def watch(
         encoding = encoder.begin(rgb)
 
         def encode() -> Work[FrameFeatures]:
-            return Work(encoding.features(), 0)
+            seen = encoding.features()
+            np.asarray(seen.features)  # a device that was only given the frame has none of it yet
+            return Work(seen, 0)
 
         def done(finished: Finished[FrameFeatures]) -> None:
             watched.own_us.append(finished.wall_us)

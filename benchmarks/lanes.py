@@ -17,6 +17,7 @@ from rich.console import Console
 
 from arguments import positive
 from lane_bars import Row, as_json, missed, table
+from lane_device import device_rows
 from lane_loads import (
     audio_rows,
     burning_steps,
@@ -73,6 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _measure(args: argparse.Namespace, threads: int, progress: Console) -> list[Row]:
+    if args.gpu:
+        return device_rows(args.pack, threads, args.frames, args.fps, progress.print)
     with contextlib.closing(open_pack(args.pack, threads=threads)) as pack:
         progress.print("bare jobs, hand-offs, idling")
         rows = probe(pack, args.jobs, args.idle_s)
@@ -93,6 +96,12 @@ def _measure(args: argparse.Namespace, threads: int, progress: Console) -> list[
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lanes.py", description=__doc__)
     parser.add_argument("--pack", type=Path, required=True, metavar="DIR", help="engine pack")
+    parser.add_argument(
+        "--gpu",
+        action="store_true",
+        help="measure a pack built with --device cuda, on the GPU: frames' waits with and without "
+        "stream priorities, and nothing else",
+    )
     parser.add_argument("--threads", type=positive, metavar="N", help="default: measured")
     parser.add_argument(
         "--jobs", type=positive, default=2_000, metavar="N", help="bare jobs; default: 2000"

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from omnilive.engine.manifest import ReasonerSpec
+from omnilive.reasoning.config import MOST_TILES_PER_STEP
 from omnilive_export.graphs.clip_vit import memory_vit_graph, reasoner_vit_graph
 from omnilive_export.graphs.decoder import decoder_graph
 from omnilive_export.graphs.dialect import NewGraph
@@ -29,9 +30,6 @@ TURN_END = "[UNUSED_TOKEN_145]"
 
 MAX_FRAMES = 16
 """Frames of the longest clip, and of one run of the compressor's tower (spec §2.1, §10)."""
-
-MAX_TILES = 26
-"""Tiles of one picture at the reference's largest hd_num, 25, and its global view (spec §1.4)."""
 
 
 def memory_part(
@@ -112,7 +110,7 @@ def reasoner_part(
         m.projector,
         m.projector_weights,
         encoder,
-        max_batch=MAX_TILES,
+        max_batch=MOST_TILES_PER_STEP,
         new_graph=new_graph,
     )
     lm = decoder_graph("vlm_lm", m.lm, m.lm_weights, precision, plora=True, new_graph=new_graph)

@@ -18,7 +18,7 @@ from omnilive_export.models.single import (
     WhisperModel,
     read_single_model,
 )
-from omnilive_export.plan_parts import MAX_TILES, source_files
+from omnilive_export.plan_parts import MAX_FRAMES, source_files
 from omnilive_export.planned import PlannedEngine, PlannedPart
 from omnilive_export.precision import PackPrecision
 from omnilive_export.reading.tensor_store import Tensors
@@ -62,7 +62,7 @@ def _encoder_graph(
         model.post_norm,
         model.projection,
         precision.encoder,
-        max_batch=MAX_TILES,
+        max_batch=MAX_FRAMES,
         new_graph=new_graph,
     )
 

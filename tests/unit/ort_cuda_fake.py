@@ -31,7 +31,10 @@ from tensorrt_fake import ContractError
 from tensorrt_fake_cuda import FakeCuda, cudaMemcpyKind
 
 PACKAGE = "omnilive.backends"
-PARTS = ("cuda", "device_array", "staging", "ort_cuda", "ort_cuda_decoder")
+PARTS = (
+    *("cuda", "device_ticket", "device_array", "staging", "keep_alive", "cuda_lanes"),
+    *("ort_cuda", "ort_cuda_decoder"),
+)
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
 POISON = 0xAA
@@ -64,19 +67,6 @@ class TracedCuda(FakeCuda):
     def cudaStreamWaitEvent(self, stream: int, event: int, flags: int) -> Any:  # noqa: N802
         self.trace.append("wait")
         return super().cudaStreamWaitEvent(stream, event, flags)
-
-    def cudaFree(self, address: int) -> Any:  # noqa: N802
-        self._wait_for_all()
-        return super().cudaFree(address)
-
-    def cudaFreeHost(self, address: int) -> Any:  # noqa: N802
-        self._wait_for_all()
-        return super().cudaFreeHost(address)
-
-    def _wait_for_all(self) -> None:
-        """Freeing waits for the whole device."""
-        for handle in self.queues:
-            self.drain(handle)
 
 
 @dataclass
@@ -315,7 +305,8 @@ class FakeOrt:
 class Machine:
     """The backend on the fake, and a pack for it."""
 
-    lane: ModuleType
+    backend: ModuleType
+    lanes: Any
     ort: FakeOrt
     folder: Path
     manifest: Manifest
@@ -328,12 +319,16 @@ class Machine:
     def engine(self, name: str) -> Any:
         """A loaded stateless engine."""
         config = EngineConfig(threads=1, device="cuda")
-        return self.lane.load_engine(self.manifest.engines[name], self.folder, config)
+        return self.backend.load_engine(
+            self.manifest.engines[name], self.folder, config, self.lanes
+        )
 
     def decoder(self, name: str) -> Any:
         """A loaded decoder."""
         config = EngineConfig(threads=1, device="cuda")
-        return self.lane.load_decoder(self.manifest.engines[name], self.folder, config)
+        return self.backend.load_decoder(
+            self.manifest.engines[name], self.folder, config, self.lanes
+        )
 
 
 @contextmanager
@@ -342,7 +337,9 @@ def machine(
 ) -> Iterator[Machine]:
     """The backend on a fresh fake, with a pack built for CUDA; ``fault`` as for ``loaded``."""
     with loaded(monkeypatch, fault) as (fake, modules):
-        yield Machine(modules["ort_cuda"], fake, folder, manifest)
+        lanes = modules["cuda_lanes"].DeviceLanes()
+        yield Machine(modules["ort_cuda"], lanes, fake, folder, manifest)
+        lanes.close()
 
 
 @contextmanager

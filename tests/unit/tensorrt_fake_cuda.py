@@ -100,6 +100,11 @@ class FakeCuda(ModuleType):
         """Whether a stream's work is being captured."""
         return handle in self.captured
 
+    def _finish(self) -> None:
+        """Freeing waits for the whole device."""
+        for handle in self.queues:
+            self.drain(handle)
+
     def _outside_capture(self, what: str) -> None:
         if self.captured:
             raise ContractError(f"{what} while a stream is captured")
@@ -117,11 +122,13 @@ class FakeCuda(ModuleType):
         if size > self.room - sum(len(block) for block in self.memory.values()):
             return cudaError_t.cudaErrorMemoryAllocation, None
         self.allocations += 1
-        address, self._next = self._next, self._next + size + 4096
+        # A page apart, and aligned as CUDA aligns what it gives out.
+        address, self._next = self._next, self._next + (size + 8191) // 4096 * 4096
         self.memory[address] = np.full(size, 0xFF, np.uint8)
         return cudaError_t.cudaSuccess, address
 
     def cudaFree(self, address: int) -> tuple[Any, ...]:
+        self._finish()
         del self.memory[address]
         return (cudaError_t.cudaSuccess,)
 
@@ -132,6 +139,7 @@ class FakeCuda(ModuleType):
         return cudaError_t.cudaSuccess, ctypes.addressof(block)
 
     def cudaFreeHost(self, address: int) -> tuple[Any, ...]:
+        self._finish()
         del self.pinned[address]
         return (cudaError_t.cudaSuccess,)
 

@@ -36,7 +36,11 @@ VERSIONS = tuple(PACKAGES)
 ENGINES = ("mem_proj", "mem_to_vlm", "mem_lm", "vlm_lm")
 BACKEND = "omnilive.backends"
 Plans = tuple[Path, dict[str, EngineInfo]]
-PARTS = ("cuda", "tensorrt_runtime", "tensorrt_arena", "tensorrt_engine", "tensorrt_decoder")
+PARTS = (
+    *("cuda", "device_ticket", "device_array", "staging", "keep_alive", "cuda_lanes"),
+    *("output_memory", "tensorrt_runtime", "tensorrt_arena", "tensorrt_engine"),
+    *("tensorrt_decoder", "tensorrt_backend"),
+)
 TOLERANCE = 1e-2
 """Of float16 between a prompt in one block and in several, relative to its size."""
 
@@ -90,17 +94,20 @@ class Machine:
     """A loaded backend, its device, and what it can load."""
 
     backend: ModuleType
+    lanes: Any
     device: FakeDevice
     folder: Path
     records: dict[str, EngineInfo]
 
     def engine(self, name: str) -> Any:
         """A loaded stateless engine."""
-        return self.backend.load_engine(self.records[name], self.folder, EngineConfig())
+        return self.backend.load_engine(self.records[name], self.folder, EngineConfig(), self.lanes)
 
     def decoder(self, name: str) -> Any:
         """A loaded decoder."""
-        return self.backend.load_decoder(self.records[name], self.folder, EngineConfig())
+        return self.backend.load_decoder(
+            self.records[name], self.folder, EngineConfig(), self.lanes
+        )
 
     def session(self, name: str) -> ort.InferenceSession:
         """The graph of an engine on the CPU."""
@@ -120,11 +127,19 @@ def machine_of(version: str, plans: Plans, monkeypatch: pytest.MonkeyPatch) -> I
     """The backend of this repository on a fresh fake device of a version."""
     device = FakeDevice(version, World(), FakeCuda())
     with modules(monkeypatch, device):
-        for part in (*PARTS, "tensorrt_backend"):
+        for part in PARTS:
             monkeypatch.delitem(sys.modules, f"{BACKEND}.{part}", raising=False)
-        yield Machine(importlib.import_module(f"{BACKEND}.tensorrt_backend"), device, *plans)
-        for part in (*PARTS, "tensorrt_backend"):
+        backend = importlib.import_module(f"{BACKEND}.tensorrt_backend")
+        lanes = fresh_lanes()
+        yield Machine(backend, lanes, device, *plans)
+        lanes.close()
+        for part in PARTS:
             sys.modules.pop(f"{BACKEND}.{part}", None)
+
+
+def fresh_lanes() -> Any:
+    """Device lanes of the backend that is loaded now."""
+    return importlib.import_module(f"{BACKEND}.cuda_lanes").DeviceLanes()
 
 
 def embeddings(width: int, tokens: int) -> np.ndarray:
@@ -154,7 +169,7 @@ def close(found: np.ndarray, expected: np.ndarray) -> bool:
 
 def with_fault(part: str, right: str, wrong: str) -> ModuleType:
     """The backend, loaded anew with one place of one of its files changed."""
-    for name in (*PARTS, "tensorrt_backend"):
+    for name in PARTS:
         sys.modules.pop(f"{BACKEND}.{name}", None)
     spec = importlib.util.find_spec(f"{BACKEND}.{part}")
     assert spec is not None and spec.origin is not None

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import sys
+from pathlib import Path
 
+import pytest
 from rich.console import Console
 
+import lanes
+from fakes_pack import write_pack
 from lane_bars import Row, as_json, missed, table
+from lane_device import compared
+from lane_loads import Watched
+from omnilive.errors import SetupError
 
 MET = Row("met", "µs", (1.0, 2.0, 9.0), "p50", 2.0)
 MISSED = Row("missed", "µs", (1.0, 2.0, 9.0), "maximum", 8.0)
@@ -42,3 +50,26 @@ def test_the_json_says_what_was_measured_and_whether_it_holds() -> None:
     assert met["summary"]["p50"] == 2.0 and met["holds"] is True
     assert nothing["summary"] is None
     json.dumps([met, nothing])
+
+
+def test_without_a_device_the_gpu_is_refused_and_no_figure_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "cuda", None)
+    for part in ("cuda", "cuda_lanes"):
+        monkeypatch.delitem(sys.modules, f"omnilive.backends.{part}", raising=False)
+    write_pack(tmp_path)
+    figures = tmp_path / "lanes.json"
+    line = ["--gpu", "--pack", str(tmp_path), "--threads", "1", "--json", str(figures)]
+    assert lanes.main(line) == SetupError.exit_code
+    assert "engine.device = cuda" in capsys.readouterr().err
+    assert not figures.exists()
+
+
+@pytest.mark.parametrize(("with_ms", "holds"), [(4.0, True), (6.0, True), (7.0, False)])
+def test_priorities_must_not_make_frames_wait_longer(with_ms: float, holds: bool) -> None:
+    flat = Watched(waits_us=[1_000.0, 6_000.0])
+    prioritized = Watched(waits_us=[1_000.0, with_ms * 1_000], lost=1)
+    without, beside, lost = compared("decoding", flat, prioritized)
+    assert without.holds is None and beside.holds is holds
+    assert lost.samples == (1.0,) and lost.holds is False

@@ -8,14 +8,15 @@ import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from fakes_pack import with_engine, write_pack
 from omnilive._native import instruction_sets
 from omnilive.cli import doctor, main
-from omnilive.engine import ort_backend
 from omnilive.engine.backends import BackendState
+from omnilive.engine.config import EngineConfig
 from omnilive.engine.manifest import Manifest
 from omnilive.errors import EngineError, SetupError
 
@@ -154,10 +155,12 @@ def test_a_gpu_that_is_asked_for_and_not_there_is_an_error(
 def test_a_provider_that_is_listed_and_does_not_start_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def not_started() -> None:
+    def not_started(config: EngineConfig, ranks: object) -> None:
         raise EngineError("took the CPU", where="engine mem_proj", mend="Check the driver.")
 
-    monkeypatch.setattr(ort_backend, "_cuda_lane", not_started)
+    monkeypatch.setitem(
+        sys.modules, "omnilive.backends.cuda_lanes", SimpleNamespace(DeviceLanes=not_started)
+    )
     write_pack(tmp_path, edit=for_cuda)
     monkeypatch.setattr(doctor, "backend_states", lambda: (ON_GPU, NO_TENSORRT))
     with pytest.raises(SetupError, match="lacks gpu as asked"):

@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from lane_jobs import WAIT_S, job, soon
 from omnilive.config import RuntimeConfig
 from omnilive.engine.config import EngineConfig
+from omnilive.engine.manifest import EngineInfo
+from omnilive.engine.placement import lanes_on_device
 from omnilive.lanes import Job, Lane, LaneCores, LanesConfig, ThreadLanes, Work, cores_shared
 from omnilive.realtime import with_measured_threads
 from omnilive.scheduling.cores import (
@@ -117,6 +119,46 @@ def test_engines_share_all_cores_and_the_voice_takes_one() -> None:
     shares = core_shares(6)
     assert shares[Lane.SPEAK] == 1
     assert all(shares[lane] == 6 for lane in set(Lane) - {Lane.SPEAK})
+
+
+def test_lanes_whose_engines_run_on_a_device_keep_no_core_from_others() -> None:
+    began, both = threading.Barrier(2), []
+
+    def meet() -> Work[int]:
+        return Work(began.wait(timeout=WAIT_S), 0)
+
+    lanes = ThreadLanes(shares=core_shares(2, {Lane.SEE, Lane.REASON}))
+    lanes.start()
+    try:
+        for lane in (Lane.SEE, Lane.REASON):
+            lanes.submit(Job(lane, meet, lambda finished: both.append(finished.value)))
+        lanes.run()
+    finally:
+        lanes.close()
+    # Each waited for the other one to run.
+    assert sorted(both) == [0, 1]
+
+
+def test_a_lane_is_on_a_device_when_all_of_its_engines_are() -> None:
+    names = ("mem_vit", "mem_proj", "mem_lm", "aud_enc")
+    engines = {name: info(name, "ort") for name in names}
+    assert lanes_on_device(engines, EngineConfig()) == set()
+    assert lanes_on_device(engines, EngineConfig(device="cuda")) == {
+        Lane.SEE,
+        Lane.REMEMBER,
+        Lane.LISTEN,
+    }
+    mixed = {
+        **engines,
+        "mem_vit": info("mem_vit", "tensorrt"),
+        "mem_lm": info("mem_lm", "tensorrt"),
+    }
+    assert lanes_on_device(mixed, EngineConfig()) == {Lane.SEE}
+
+
+def info(name: str, backend: str) -> EngineInfo:
+    """The record of an engine of that backend."""
+    return EngineInfo(name, backend, "model", (), {}, (), (), None, {}, 0.0)
 
 
 def test_threads_left_open_are_measured_and_those_given_are_kept() -> None:

@@ -39,7 +39,7 @@ def decoder(manifest: Manifest) -> EngineInfo:
 
 
 def demand(*arenas: int, rows: int = 64) -> EngineDemand:
-    return EngineDemand("vlm_lm", "reason", rows, arenas, 0, 92_544)
+    return EngineDemand("vlm_lm", rows, arenas, 0, 92_544)
 
 
 @given(arenas=st.lists(st.integers(1, 24_576), min_size=1, max_size=3))
@@ -72,7 +72,7 @@ def test_a_tower_takes_what_its_profile_holds_and_not_what_one_run_asks(
 ) -> None:
     info = manifest.engines["vlm_vit"]
     axis = info.inputs[0].shape[0]
-    one = EngineDemand("vlm_vit", "reason", 1601, (), 0, 0, units=1, apart=True)
+    one = EngineDemand("vlm_vit", 1601, (), 0, 0, units=1, apart=True)
     few, many = (
         compiled_bytes(
             dataclasses.replace(info, precision={"blocks": kind}, profile={axis: most}), TOWER, one

@@ -106,7 +106,7 @@ def test_arenas_are_those_that_the_stages_make(pack: Path, manifest: Manifest) -
             ("compression", "max_concurrent", 1, 3),
             ("store", "max_short_term_clips", 64, 512),
             ("store", "max_clips", 300, 900),
-            ("prompt", "tiles_per_step", 1, 5),
+            ("prompt", "tiles_per_step", 1, 4),
             ("budget", "max_frames", 1, 12),
             ("lanes", "see", 1, 9),
         ]

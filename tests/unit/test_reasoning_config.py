@@ -37,6 +37,7 @@ def test_defaults_are_valid(config: type[Any]) -> None:
             "prompt.question_template_without_frames",
         ),
         (PromptConfig(tiles_per_step=0), "prompt.tiles_per_step"),
+        (PromptConfig(tiles_per_step=5), "prompt.tiles_per_step"),
         (InstructionConfig(template="?"), "instruction.template"),
         (InstructionConfig(threshold=1.1), "instruction.threshold"),
         (InstructionConfig(max_prompt_tokens=1), "instruction.max_prompt_tokens"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from omnilive.errors import BuildError, ConfigError, OmniLiveError, SetupError
+from omnilive.reasoning.config import MOST_TILES_PER_STEP, PromptConfig
 from omnilive_export.tensorrt.engine_builder import build_engine
 from omnilive_export.tensorrt.options import BuildOptions
 from omnilive_export.tensorrt.versions import version_facts
@@ -87,6 +88,12 @@ def test_decode_is_a_profile_of_one_token_without_partial_lora(
     keys = "past_key_values.0.key"
     assert prefill.shapes[keys] == decode.shapes[keys]
     assert decode.shapes[keys].most[2] == graphs["vlm_lm"][1].profile["capacity"]
+
+
+def test_the_reasoners_tower_is_built_for_what_it_is_given_at_once(graphs: Graphs) -> None:
+    (whole,) = profiles_of(graphs["vlm_vit"][1])
+    assert whole.shapes["tiles"].most[0] == MOST_TILES_PER_STEP
+    PromptConfig(tiles_per_step=MOST_TILES_PER_STEP).validate()
 
 
 def test_the_timing_cache_of_another_machine_is_replaced(

@@ -75,22 +75,6 @@ class Stream:
         """Wait on the host until all work given so far is done."""
         checked(cudart.cudaStreamSynchronize(self._stream))
 
-    def upload(self, values: Array, buffer: InputBuffer) -> None:
-        """Copy ``values`` to the start of ``buffer``; they may be reused when this returns.
-
-        The buffer's pinned half is read when the stream comes to it: a second upload into the
-        same buffer must wait for the stream.
-        """
-        kind = cudart.cudaMemcpyKind.cudaMemcpyHostToDevice
-        if values.nbytes:
-            np.copyto(buffer.host.view(values.shape, values.dtype), values)
-            self._copy(buffer.address, buffer.host.address, values.nbytes, kind)
-
-    def download(self, buffer: DeviceBuffer, values: Array) -> None:
-        """Fill the contiguous ``values`` from ``buffer``; they are there after ``synchronize``."""
-        kind = cudart.cudaMemcpyKind.cudaMemcpyDeviceToHost
-        self._copy(values.ctypes.data, buffer.address, values.nbytes, kind)
-
     def copy_rows(
         self,
         target: int,
@@ -235,15 +219,3 @@ class PinnedBuffer:
                 mend="Give a smaller input; the engine records its limits.",
             )
         return np.frombuffer(self._bytes, dtype, count).reshape(shape)
-
-
-class InputBuffer(DeviceBuffer):
-    """Device memory with as much pinned host memory, so that filling it never waits.
-
-    Args:
-        nbytes: at least 1 is allocated.
-    """
-
-    def __init__(self, nbytes: int) -> None:
-        super().__init__(nbytes)
-        self.host = PinnedBuffer(self.nbytes)

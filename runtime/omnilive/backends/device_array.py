@@ -6,8 +6,7 @@ itself has to compute with is copied to the host. It never runs an engine.
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,35 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from omnilive.backends.cuda import Event, Stream
+from omnilive.backends.device_ticket import Lease
 
 Array = npt.NDArray[Any]
-
-
-class Lease:
-    """Memory of an engine's output, in use for as long as an array views it.
-
-    Args:
-        stream: the one whose work writes it.
-        ready: reached when it is written.
-        owner: keeps the memory; given back when nobody views it any more.
-        give_back: takes the owner and the events after which nobody reads it.
-
-    Attributes:
-        reads: an event for each reader on another stream.
-    """
-
-    def __init__(
-        self,
-        stream: Stream,
-        ready: Event,
-        owner: Any,
-        give_back: Callable[[Any, Sequence[Event]], None],
-    ) -> None:
-        self.stream = stream
-        self.ready = ready
-        self.reads: list[Event] = []
-        weakref.finalize(self, give_back, owner, self.reads)
 
 
 @dataclass(frozen=True)
@@ -76,6 +49,11 @@ class HostBytes:
 
 
 Part = Span | HostBytes
+
+
+def dense_bytes(shape: Sequence[int], dtype: npt.DTypeLike) -> int:
+    """Bytes of a dense array."""
+    return int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
 
 
 class DeviceArray(NDArrayOperatorsMixin):
@@ -111,7 +89,7 @@ class DeviceArray(NDArrayOperatorsMixin):
     @property
     def nbytes(self) -> int:
         """Bytes."""
-        return self.size * self.dtype.itemsize
+        return dense_bytes(self.shape, self.dtype)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -145,7 +123,7 @@ class DeviceArray(NDArrayOperatorsMixin):
         for part in self.parts:
             target = found[at : at + part.nbytes]
             if isinstance(part, Span):
-                part.lease.stream.fetch(part.address, target)
+                part.lease.read(part.address, target)
             else:
                 target[:] = part.values
             at += part.nbytes

@@ -1,25 +1,25 @@
 """The onnxruntime backend on an NVIDIA GPU: what ``ort_backend`` loads engines with there.
 
-Each engine has a stream of its own that onnxruntime is given. A run is handed to the stream and not
-waited for: results stay on the device until somebody reads them, and another engine's stream waits
-for them there. It never falls back to the CPU unnoticed.
+Each engine runs on the stream of its lane, which onnxruntime is given. A run is handed to the
+stream and not waited for: results stay on the device until somebody reads them, and another lane's
+stream waits for them there. It never falls back to the CPU unnoticed.
 """
 
 from __future__ import annotations
 
-import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from omnilive.backends.cuda import Event, Stream
-from omnilive.backends.device_array import DeviceArray, Lease, Span
-from omnilive.backends.staging import DeviceInput, Staging
+from omnilive.backends.cuda import Stream
+from omnilive.backends.cuda_lanes import DeviceLanes
+from omnilive.backends.device_array import DeviceArray, Span, dense_bytes
+from omnilive.backends.device_ticket import DeviceTicket, Lease, Reads
+from omnilive.backends.staging import EngineInputs, Values, leases_of
 from omnilive.engine.config import EngineConfig
 from omnilive.engine.graph_io import INPUT, OUTPUT, check_io
 from omnilive.engine.interface import Decoder, Engine
@@ -46,7 +46,7 @@ KV_DTYPE = "float16"
 """What CUDA's GroupQueryAttention takes; float32 has no kernel there."""
 
 
-def load_engine(info: EngineInfo, folder: Path, config: EngineConfig) -> Engine:
+def load_engine(info: EngineInfo, folder: Path, config: EngineConfig, lanes: DeviceLanes) -> Engine:
     """See ``Backend.load_engine``.
 
     Raises:
@@ -54,13 +54,15 @@ def load_engine(info: EngineInfo, folder: Path, config: EngineConfig) -> Engine:
         EngineError: the GPU cannot be used, or part of the graph would run on the CPU.
         PackError: the graph's IO is not what the manifest records.
     """
-    session = CudaSession(info, folder, config)
+    session = CudaSession(info, folder, config, lanes)
     check_io(info, folder, INPUT, tensors(session.session.get_inputs()), info.inputs)
     check_io(info, folder, OUTPUT, tensors(session.session.get_outputs()), info.outputs)
     return OrtCudaEngine(info, session)
 
 
-def load_decoder(info: EngineInfo, folder: Path, config: EngineConfig) -> Decoder:
+def load_decoder(
+    info: EngineInfo, folder: Path, config: EngineConfig, lanes: DeviceLanes
+) -> Decoder:
     """See ``Backend.load_decoder``. Raises what ``load_engine`` raises."""
     from omnilive.backends.ort_cuda_decoder import OrtCudaDecoder
 
@@ -70,7 +72,7 @@ def load_decoder(info: EngineInfo, folder: Path, config: EngineConfig) -> Decode
             where=f"engine {info.name}",
             mend="Build the pack with --device cuda, or set engine.device = cpu.",
         )
-    session = CudaSession(info, folder, config)
+    session = CudaSession(info, folder, config, lanes)
     inputs = tensors(session.session.get_inputs())
     outputs = tensors(session.session.get_outputs())
     check_io(info, folder, INPUT, inputs, (*info.inputs, *kv_inputs(info)))
@@ -79,14 +81,16 @@ def load_decoder(info: EngineInfo, folder: Path, config: EngineConfig) -> Decode
 
 
 class CudaSession:
-    """A session on a stream of its own; one run at a time, by whoever holds ``lock``.
+    """A session on its lane's stream; one run at a time, by whoever holds the lane's lock.
 
     Attributes:
         session: of onnxruntime.
-        stream: all of its work goes there.
+        lane: all of its work goes to this one's stream.
     """
 
-    def __init__(self, info: EngineInfo, folder: Path, config: EngineConfig) -> None:
+    def __init__(
+        self, info: EngineInfo, folder: Path, config: EngineConfig, lanes: DeviceLanes
+    ) -> None:
         """Load ``info``'s graph onto the GPU; raises what ``load_engine`` raises."""
         if PROVIDER not in ort.get_available_providers():
             raise SetupError(
@@ -95,11 +99,10 @@ class CudaSession:
                 mend="pip uninstall onnxruntime && pip install onnxruntime-gpu, or use the CPU.",
             )
         self.name = info.name
-        self.lock = threading.Lock()
-        stream = Stream()
+        lane = lanes.lane_of(info.name)
         options = {
             "device_id": str(DEVICE_ID),
-            "user_compute_stream": str(stream.handle),
+            "user_compute_stream": str(lane.stream.handle),
             # Inputs come in ever new lengths: neither try kernels for each nor hoard memory.
             "cudnn_conv_algo_search": "HEURISTIC",
             "arena_extend_strategy": "kSameAsRequested",
@@ -112,50 +115,45 @@ class CudaSession:
             entries={RECORD_PLACEMENT: "1"},
         )
         # After the session, as in every object here: what is set first is let go of first.
-        self.stream = stream
+        self.lane = lane
         _check_placement(info, self.session)
         self._options = ort.RunOptions()
         self._options.add_run_config_entry(NO_SYNCHRONIZATION, "1")
-        self._staging = Staging(self.stream)
-        self._inputs: dict[str, DeviceInput] = {}
-        self._retired: deque[tuple[Any, Sequence[Event]]] = deque()
+        self._inputs = EngineInputs(lane)
+        self._retired: deque[tuple[Any, Reads]] = deque()
 
-    def feed(self, binding: Any, name: str, values: npt.NDArray[Any] | DeviceArray) -> None:
-        """Bind an input of the next run, brought to the device."""
-        if name not in self._inputs:
-            self._inputs[name] = DeviceInput(self.stream, self._staging)
-        address = self._inputs[name].place(values)
-        binding.bind_input(name, DEVICE, DEVICE_ID, values.dtype.type, values.shape, address)
+    def run(self, binding: Any, feeds: Mapping[str, Values]) -> DeviceTicket:
+        """Give the stream one run on ``feeds`` and on what is bound already.
 
-    def run(self, binding: Any) -> None:
-        """Give the stream one run. Raises EngineError when onnxruntime refuses it."""
-        self._reuse_retired()
-        try:
-            self.session.run_with_iobinding(binding, self._options)
-        except Exception as e:
-            raise run_error(self.name, e) from e
-        finally:
-            # Also after a failure: the inputs' copies were given to the stream.
-            for placed in self._inputs.values():
-                placed.done()
+        Raises:
+            EngineError: onnxruntime refuses it.
+        """
+        retired = [self._retired.popleft() for _ in range(len(self._retired))]
+        read_last = [ticket for _, reads in retired for ticket in reads.values()]
 
-    def taken(self, value: Any, dtype: str) -> DeviceArray:
-        """An output that onnxruntime allocated in the last run, as an array."""
+        def launch(_: Stream) -> None:
+            # The stream waits for their last readers by now: the session may reuse their memory.
+            retired.clear()
+            for name, address in self._inputs.place(feeds).items():
+                dtype, shape = feeds[name].dtype.type, feeds[name].shape
+                binding.bind_input(name, DEVICE, DEVICE_ID, dtype, shape, address)
+            try:
+                self.session.run_with_iobinding(binding, self._options)
+            except Exception as e:
+                raise run_error(self.name, e) from e
+
+        return self.lane.submit(launch, after=read_last, inputs=leases_of(feeds.values()))
+
+    def taken(self, value: Any, dtype: str, ticket: DeviceTicket) -> DeviceArray:
+        """An output that onnxruntime allocated in the run of ``ticket``, as an array."""
         shape = tuple(value.shape())
-        nbytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-        lease = Lease(self.stream, self.stream.record(), value, self._retire)
-        return DeviceArray([Span(lease, int(value.data_ptr()), nbytes)], shape, dtype)
+        lease = Lease(ticket, value, self._retire)
+        span = Span(lease, int(value.data_ptr()), dense_bytes(shape, dtype))
+        return DeviceArray([span], shape, dtype)
 
-    def _retire(self, value: Any, reads: Sequence[Event]) -> None:
+    def _retire(self, value: Any, reads: Reads) -> None:
         """Keep a value that nobody views any more until the next run: others may still read it."""
         self._retired.append((value, reads))
-
-    def _reuse_retired(self) -> None:
-        """Let the work that may reuse their memory wait on the device for its last readers."""
-        while self._retired:
-            _, reads = self._retired.popleft()
-            for event in reads:
-                self.stream.wait(event)
 
 
 class OrtCudaEngine:
@@ -185,15 +183,13 @@ class OrtCudaEngine:
                 where=f"engine {self._session.name}",
                 mend="Check the caller against the manifest.",
             )
-        with self._session.lock:
-            for name, values in feeds.items():
-                self._session.feed(self._binding, name, values)
+        with self._session.lane.lock:
             for name in self._dtypes:
                 self._binding.bind_output(name, DEVICE, DEVICE_ID)
-            self._session.run(self._binding)
+            ticket = self._session.run(self._binding, feeds)
             values = self._binding.get_outputs()
             found = {
-                name: self._session.taken(value, dtype)
+                name: self._session.taken(value, dtype, ticket)
                 for (name, dtype), value in zip(self._dtypes.items(), values, strict=True)
             }
             # Else the binding would hold the outputs until the next run.

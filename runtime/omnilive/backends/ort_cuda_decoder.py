@@ -9,11 +9,13 @@ from typing import Any, cast
 
 import numpy as np
 
-from omnilive.backends.cuda import DeviceBuffer
-from omnilive.backends.device_array import DeviceArray
+from omnilive.backends.cuda import DeviceBuffer, Stream
+from omnilive.backends.device_array import DeviceArray, dense_bytes
 from omnilive.backends.ort_cuda import DEVICE, DEVICE_ID, CudaSession
-from omnilive.engine.decoder_checks import HIDDEN, ArenaLength, Block, DecoderChecks
-from omnilive.engine.interface import F32, I64, KvArena
+from omnilive.backends.staging import Values
+from omnilive.engine.checked_decoder import CheckedDecoder
+from omnilive.engine.decoder_checks import HIDDEN, ArenaLength, Block
+from omnilive.engine.interface import F32, KvArena
 from omnilive.engine.kv_layout import LAST_POSITION, TOTAL_LENGTH, past_names, present_names
 from omnilive.engine.manifest import EngineInfo
 
@@ -33,11 +35,10 @@ class OrtCudaArena(ArenaLength):
         kv = decoder.checks.kv
         shape = (1, kv.kv_heads, capacity, kv.head_dim)
         dtype = np.dtype(kv.dtype)
-        nbytes = int(np.prod(shape)) * dtype.itemsize
-        self._buffers = [DeviceBuffer(nbytes) for _ in range(2 * kv.layers)]
+        self._buffers = [DeviceBuffer(dense_bytes(shape, dtype)) for _ in range(2 * kv.layers)]
+        decoder.session.lane.submit(self._clear)
         names = zip(past_names(kv.layers), present_names(kv.layers), strict=True)
         for (past, present), buffer in zip(names, self._buffers, strict=True):
-            decoder.session.stream.clear(buffer)
             place = (DEVICE, DEVICE_ID, dtype.type, shape, buffer.address)
             self.binding.bind_input(past, *place)
             self.binding.bind_output(present, *place)
@@ -49,8 +50,12 @@ class OrtCudaArena(ArenaLength):
         """Whether it was made by ``decoder``, whose geometry it has."""
         return self._decoder is decoder
 
+    def _clear(self, stream: Stream) -> None:
+        for buffer in self._buffers:
+            stream.clear(buffer)
 
-class OrtCudaDecoder:
+
+class OrtCudaDecoder(CheckedDecoder):
     """An LM session; runs on all of its arenas wait for each other.
 
     Args:
@@ -59,35 +64,19 @@ class OrtCudaDecoder:
     """
 
     def __init__(self, info: EngineInfo, session: CudaSession) -> None:
-        self.name = info.name
-        self.checks = DecoderChecks(info)
+        super().__init__(info)
         self.session = session
         self._logits: DeviceBuffer | None = None
 
-    def new_arena(self, capacity: int | None = None) -> KvArena:
-        """See ``Decoder.new_arena``. Raises EngineError for a capacity out of range."""
-        return OrtCudaArena(self, self.checks.arena_tokens(capacity))
-
-    def hidden(self, arena: KvArena, embeds: F32) -> F32:
-        """See ``Decoder.hidden``; the result lies on the device until it is read."""
-        return self._append(arena, self.checks.hidden_block(embeds))
-
-    def logits(
-        self,
-        arena: KvArena,
-        embeds: F32,
-        *,
-        rows: I64 | None = None,
-        plora_rows: I64 | None = None,
-    ) -> F32:
-        """See ``Decoder.logits``. Without rows (an empty list) nothing is waited for."""
-        return self._append(arena, self.checks.logits_block(embeds, rows, plora_rows))
+    def _arena(self, tokens: int) -> KvArena:
+        return OrtCudaArena(self, tokens)
 
     def _append(self, arena: KvArena, block: Block) -> F32:
+        """Hidden states lie on the device until they are read; logits are waited for."""
         if not isinstance(arena, OrtCudaArena) or not arena.owned_by(self):
             raise self.checks.error("was given a KV arena of another engine")
         tokens = len(block.embeds)
-        with self.session.lock, arena.lock:
+        with self.session.lane.lock, arena.lock:
             arena.check_room(tokens)
             total = arena.length + tokens
             arena.total[...] = total
@@ -96,30 +85,28 @@ class OrtCudaDecoder:
                 LAST_POSITION: np.array([total - 1], np.int32),
                 **self.checks.row_feeds(block.rows, block.plora_rows),
             }
-            for name, values in feeds.items():
-                self.session.feed(arena.binding, name, values)
             run = self._run_hidden if self.checks.output == HIDDEN else self._run_logits
-            result = run(arena.binding, len(block.rows))
+            result = run(arena.binding, feeds, len(block.rows))
             arena.advance(tokens)
         return result
 
-    def _run_hidden(self, binding: Any, rows: int) -> F32:
+    def _run_hidden(self, binding: Any, feeds: dict[str, Values], rows: int) -> F32:
         binding.bind_output(self.checks.output, DEVICE, DEVICE_ID)
-        self.session.run(binding)
+        ticket = self.session.run(binding, feeds)
         # The arena's outputs come first: they were bound first.
         value = binding.get_outputs()[-1]
-        return cast("F32", self.session.taken(value, "float32")[0])
+        return cast("F32", self.session.taken(value, "float32", ticket)[0])
 
-    def _run_logits(self, binding: Any, rows: int) -> F32:
+    def _run_logits(self, binding: Any, feeds: dict[str, Values], rows: int) -> F32:
         result: F32 = np.empty((rows, self.checks.output_width), np.float32)
         if self._logits is None or self._logits.nbytes < result.nbytes:
             self._logits = DeviceBuffer(result.nbytes)
         shape = (1, *result.shape)
         address = self._logits.address
         binding.bind_output(self.checks.output, DEVICE, DEVICE_ID, np.float32, shape, address)
-        self.session.run(binding)
+        self.session.run(binding, feeds)
         if rows:
-            self.session.stream.fetch(address, result)
+            self.session.lane.stream.fetch(address, result)
         return result
 
 

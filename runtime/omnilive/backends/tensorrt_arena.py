@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from omnilive.backends.cuda import DeviceBuffer, Graph, Stream
+from omnilive.backends.cuda_lanes import DeviceLane
 from omnilive.engine.decoder_checks import ArenaLength
 from omnilive.engine.kv_layout import bucket_of
 from omnilive.engine.manifest import KvInfo
@@ -21,10 +22,10 @@ class TensorrtArena(ArenaLength):
         owner: name of the decoder it belongs to.
         kv: geometry.
         capacity: tokens a caller may append.
-        stream: of the decoder.
+        lane: of the decoder.
     """
 
-    def __init__(self, owner: str, kv: KvInfo, capacity: int, stream: Stream) -> None:
+    def __init__(self, owner: str, kv: KvInfo, capacity: int, lane: DeviceLane) -> None:
         super().__init__(owner, capacity)
         self._kv = kv
         self.bucket = bucket_of(capacity, kv.max_positions)
@@ -32,9 +33,7 @@ class TensorrtArena(ArenaLength):
         self.buffers = [
             DeviceBuffer(kv.kv_heads * self.bucket * self._row) for _ in range(2 * kv.layers)
         ]
-        # The mask adds to the scores of what was never written: it has to be finite.
-        for buffer in self.buffers:
-            stream.clear(buffer)
+        lane.submit(self._clear)
         self.step: Graph | None = None
 
     @property
@@ -54,3 +53,8 @@ class TensorrtArena(ArenaLength):
                 rows=self._kv.kv_heads,
             )
         self.advance(tokens)
+
+    def _clear(self, stream: Stream) -> None:
+        # The mask adds to the scores of what was never written: it has to be finite.
+        for buffer in self.buffers:
+            stream.clear(buffer)

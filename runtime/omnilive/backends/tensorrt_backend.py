@@ -1,6 +1,6 @@
 """The TensorRT backend: what ``backends`` loads engines of a pack with.
 
-Each engine gets a stream of its own. It never builds an engine.
+Each engine runs on the stream of its lane. It never builds an engine.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from pathlib import Path
 
 import tensorrt as trt
 
-from omnilive.backends.cuda import Stream, device_names
+from omnilive.backends.cuda import device_names
+from omnilive.backends.cuda_lanes import DeviceLanes
 from omnilive.backends.tensorrt_decoder import TensorrtDecoder
 from omnilive.backends.tensorrt_engine import TensorrtEngine
 from omnilive.backends.tensorrt_runtime import LoadedPlan
@@ -28,7 +29,7 @@ def describe() -> tuple[str, tuple[str, ...]]:
     return trt.__version__, device_names()
 
 
-def load_engine(info: EngineInfo, folder: Path, config: EngineConfig) -> Engine:
+def load_engine(info: EngineInfo, folder: Path, config: EngineConfig, lanes: DeviceLanes) -> Engine:
     """See ``Backend.load_engine``.
 
     Raises:
@@ -37,10 +38,12 @@ def load_engine(info: EngineInfo, folder: Path, config: EngineConfig) -> Engine:
     """
     plan = LoadedPlan(info, folder, _LOG.warning)
     plan.check(info, folder, info.inputs, info.outputs)
-    return TensorrtEngine(plan, Stream())
+    return TensorrtEngine(plan, lanes.lane_of(info.name))
 
 
-def load_decoder(info: EngineInfo, folder: Path, config: EngineConfig) -> Decoder:
+def load_decoder(
+    info: EngineInfo, folder: Path, config: EngineConfig, lanes: DeviceLanes
+) -> Decoder:
     """See ``Backend.load_decoder``. Raises what ``load_engine`` raises."""
     kv = geometry(info)
     plan = LoadedPlan(info, folder, _LOG.warning)
@@ -50,7 +53,7 @@ def load_decoder(info: EngineInfo, folder: Path, config: EngineConfig) -> Decode
         _kv_tensors(present_names(kv.layers), kv),
     )
     plan.check(info, folder, (*info.inputs, placed, *past), (*info.outputs, *present))
-    return TensorrtDecoder(info, plan, Stream())
+    return TensorrtDecoder(info, plan, lanes.lane_of(info.name))
 
 
 def _kv_tensors(names: list[str], kv: KvInfo) -> list[TensorInfo]:

@@ -10,9 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from omnilive.backends.cuda import DeviceBuffer, Stream
+from omnilive.backends.cuda import Stream
 from omnilive.backends.tensorrt_log import Log, forwarding_logger
 from omnilive.engine.graph_io import INPUT, OUTPUT, check_io
 from omnilive.engine.manifest import REBUILD, EngineInfo, TensorInfo
@@ -126,10 +124,10 @@ class Context:
         """The shape of a tensor that follows from the inputs' shapes."""
         return self._context.get_tensor_shape(name)[:]
 
-    def bind(self, name: str, buffer: DeviceBuffer) -> None:
-        """Read or write a tensor at ``buffer``."""
-        if not self._context.set_tensor_address(name, buffer.address):
-            raise self._error(f"takes no buffer for {name}")
+    def bind(self, name: str, address: int) -> None:
+        """Read or write a tensor at ``address`` on the device."""
+        if not self._context.set_tensor_address(name, address):
+            raise self._error(f"takes no address for {name}")
 
     def enqueue(self) -> None:
         """Give the stream one run. Raises EngineError when TensorRT refuses it."""
@@ -142,11 +140,6 @@ class Context:
             where=f"engine {self._plan.name}",
             mend="Check the log for what TensorRT said, and the free memory of the GPU.",
         )
-
-
-def nbytes(shape: tuple[int, ...], dtype: str) -> int:
-    """Bytes of a dense tensor."""
-    return int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
 
 
 def _numpy_dtype(dtype: trt.DataType) -> str:

@@ -6,14 +6,20 @@ A backend's package is imported only when an engine of it is loaded or its state
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from omnilive.engine.config import EngineConfig
 from omnilive.engine.interface import Decoder, Engine
 from omnilive.engine.manifest import EngineInfo
 from omnilive.errors import PackError, SetupError
+from omnilive.scheduling.jobs import Lane
+from omnilive.scheduling.threads import PRIORITY
+
+if TYPE_CHECKING:
+    from omnilive.backends.cuda_lanes import DeviceLanes
 
 BACKEND_MODULES = {
     "ort": "omnilive.engine.ort_backend",
@@ -28,12 +34,19 @@ BACKEND_PACKAGES = {"ort": "onnxruntime", "tensorrt": "tensorrt cuda-python"}
 class Backend(Protocol):
     """What a backend module offers."""
 
-    def load_engine(self, info: EngineInfo, folder: Path, config: EngineConfig) -> Engine:
-        """Load a stateless engine of the pack at ``folder``."""
+    def load_engine(
+        self, info: EngineInfo, folder: Path, config: EngineConfig, lanes: DeviceLanes | None
+    ) -> Engine:
+        """Load a stateless engine of the pack at ``folder``.
+
+        ``lanes``: streams of the device, for an engine that runs there (``runs_on_device``).
+        """
         ...
 
-    def load_decoder(self, info: EngineInfo, folder: Path, config: EngineConfig) -> Decoder:
-        """Load a decoder of the pack at ``folder``."""
+    def load_decoder(
+        self, info: EngineInfo, folder: Path, config: EngineConfig, lanes: DeviceLanes | None
+    ) -> Decoder:
+        """Load a decoder of the pack at ``folder``; ``lanes`` as for ``load_engine``."""
         ...
 
     def describe(self) -> tuple[str, tuple[str, ...]]:
@@ -80,6 +93,27 @@ def backend(name: str) -> Backend:
             where=f"backend {name}",
             mend=f"Install it: pip install {BACKEND_PACKAGES[name]}",
         ) from e
+
+
+def device_lanes(config: EngineConfig, ranks: Mapping[Lane, int] = PRIORITY) -> DeviceLanes:
+    """The streams that a pack's engines on the device share; whoever asks closes them.
+
+    Args:
+        config: of the engines.
+        ranks: importance of each lane, 0 the most.
+
+    Raises:
+        SetupError: CUDA's Python package is not installed or does not load.
+    """
+    try:
+        module = importlib.import_module("omnilive.backends.cuda_lanes")
+    except ImportError as e:
+        raise SetupError(
+            f"cannot be used ({e})",
+            where="engine.device = cuda",
+            mend="Install it: pip install onnxruntime-gpu cuda-python",
+        ) from e
+    return cast("DeviceLanes", module.DeviceLanes(config, ranks))
 
 
 def backend_states() -> tuple[BackendState, ...]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from omnilive.errors import ConfigError
-from omnilive.limits import check_choice
+from omnilive.limits import check_choice, check_range
 
 MAX_THREADS = 256
 CPU, CUDA = "cpu", "cuda"
 DEVICES = (CPU, CUDA)
+KEEP_ALIVE_MS = (5, 10_000)
+LONGEST_KEEP_ALIVE_MS = 3_600_000
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,28 @@ class EngineConfig:
     """Where engines of ``ort`` packs run: ``cpu``, or ``cuda`` on the first NVIDIA GPU, which takes
     onnxruntime-gpu and a pack built with ``--device cuda``. TensorRT's always run on the GPU."""
 
+    keep_alive_ms: int = 0
+    """Milliseconds without work after which a GPU is given a little, so that it does not lower its
+    clocks between frames; 0: never. It costs power: where the clocks can be locked, lock them."""
+
+    keep_alive_limit_ms: int = 10_000
+    """Milliseconds after the last engine's run for which the GPU is kept so; then the source is
+    taken to be paused, and the GPU may rest until the next run."""
+
     def validate(self) -> None:
         """Check ranges. Raises ConfigError naming the field."""
         check_choice("engine.device", self.device, DEVICES)
+        if self.keep_alive_ms:
+            check_range(
+                "engine.keep_alive_ms", self.keep_alive_ms, *KEEP_ALIVE_MS, "milliseconds, or 0"
+            )
+        check_range(
+            "engine.keep_alive_limit_ms",
+            self.keep_alive_limit_ms,
+            0,
+            LONGEST_KEEP_ALIVE_MS,
+            "milliseconds",
+        )
         if not 0 <= self.threads <= MAX_THREADS:
             raise ConfigError(
                 f"{self.threads} threads",

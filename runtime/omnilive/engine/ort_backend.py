@@ -18,9 +18,9 @@ from omnilive.engine.manifest import EngineInfo
 from omnilive.engine.ort_decoder import OrtDecoder, kv_inputs, kv_outputs
 from omnilive.engine.ort_native import OrtEngine
 from omnilive.engine.ort_session import open_session, tensors
-from omnilive.errors import SetupError
 
 if TYPE_CHECKING:
+    from omnilive.backends.cuda_lanes import DeviceLanes
     from omnilive.engine.backends import Backend
 
 
@@ -29,7 +29,9 @@ def describe() -> tuple[str, tuple[str, ...]]:
     return str(ort.__version__), tuple(ort.get_available_providers())
 
 
-def load_engine(info: EngineInfo, folder: Path, config: EngineConfig) -> Engine:
+def load_engine(
+    info: EngineInfo, folder: Path, config: EngineConfig, lanes: DeviceLanes | None = None
+) -> Engine:
     """See ``Backend.load_engine``.
 
     Raises:
@@ -38,14 +40,16 @@ def load_engine(info: EngineInfo, folder: Path, config: EngineConfig) -> Engine:
         PackError: the graph's IO is not what the manifest records.
     """
     if config.device == CUDA:
-        return _cuda_lane().load_engine(info, folder, config)
+        return _on_cuda().load_engine(info, folder, config, lanes)
     return OrtEngine(info, folder, config)
 
 
-def load_decoder(info: EngineInfo, folder: Path, config: EngineConfig) -> Decoder:
+def load_decoder(
+    info: EngineInfo, folder: Path, config: EngineConfig, lanes: DeviceLanes | None = None
+) -> Decoder:
     """See ``Backend.load_decoder``. Raises what ``load_engine`` raises."""
     if config.device == CUDA:
-        return _cuda_lane().load_decoder(info, folder, config)
+        return _on_cuda().load_decoder(info, folder, config, lanes)
     session = open_session(info, folder, config)
     inputs, outputs = tensors(session.get_inputs()), tensors(session.get_outputs())
     check_io(info, folder, INPUT, inputs, (*info.inputs, *kv_inputs(info)))
@@ -53,13 +57,6 @@ def load_decoder(info: EngineInfo, folder: Path, config: EngineConfig) -> Decode
     return OrtDecoder(info, session)
 
 
-def _cuda_lane() -> Backend:
-    """The same backend on the GPU. Raises SetupError without CUDA's Python package."""
-    try:
-        return cast("Backend", importlib.import_module("omnilive.backends.ort_cuda"))
-    except ImportError as e:
-        raise SetupError(
-            f"cannot be used ({e})",
-            where="engine.device = cuda",
-            mend="Install it: pip install onnxruntime-gpu cuda-python",
-        ) from e
+def _on_cuda() -> Backend:
+    """The same backend on the GPU; whoever made the device's lanes has CUDA's Python package."""
+    return cast("Backend", importlib.import_module("omnilive.backends.ort_cuda"))

@@ -13,13 +13,13 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
 from omnilive.engine.accuracy import inaccuracies
 from omnilive.engine.architecture import DECODER_NAMES
-from omnilive.engine.backends import backend
+from omnilive.engine.backends import backend, device_lanes
 from omnilive.engine.cache_key import REBUILD as STALE
 from omnilive.engine.cache_key import changes, recorded_key
 from omnilive.engine.config import EngineConfig
@@ -35,11 +35,15 @@ from omnilive.engine.manifest import (
     Manifest,
 )
 from omnilive.engine.manifest_file import read_manifest, read_partial_manifest
+from omnilive.engine.placement import runs_on_device
 from omnilive.engine.rebuild import rebuild as build_again
 from omnilive.engine.rebuild_config import RebuildConfig
 from omnilive.engine.tables import MappedTable
 from omnilive.engine.tokenizers import open_tokenizer
 from omnilive.errors import EngineError, PackError
+
+if TYPE_CHECKING:
+    from omnilive.backends.cuda_lanes import DeviceLanes
 
 CALIBRATION_NAME = "calibration.json"
 _WARM_ARENA_TOKENS = 4
@@ -115,8 +119,13 @@ class EnginePack:
         manifest: Manifest,
         config: EngineConfig,
         calibration: Mapping[str, float],
+        *,
+        lanes_of: Callable[[EngineConfig], DeviceLanes] = device_lanes,
     ) -> None:
-        """Hold a checked manifest; use ``open_pack``."""
+        """Hold a checked manifest; use ``open_pack``.
+
+        ``lanes_of`` makes the streams of engines on a device, when the first of them is loaded.
+        """
         self.path = path
         self.manifest = manifest
         self.calibration: Mapping[str, float] = MappingProxyType(dict(calibration))
@@ -125,18 +134,21 @@ class EnginePack:
         self._loaded: dict[str, Any] = {}
         names = (*ENGINE_NAMES, *TABLE_NAMES, *TOKENIZER_NAMES)
         self._locks = {name: threading.Lock() for name in names}
+        self._lanes_of = lanes_of
+        self._device: DeviceLanes | None = None
+        self._device_lock = threading.Lock()
 
     def engine(self, name: str) -> Engine:
         """The stateless engine ``name``. Raises EngineError for a decoder or unknown name."""
         info = self._info(name, decoder=False)
         module = backend(info.backend)
-        return self._once(name, lambda: module.load_engine(info, self.path, self._config))
+        return self._once(name, lambda: self._load(module.load_engine, info))
 
     def decoder(self, name: str) -> Decoder:
         """The decoder ``name``. Raises EngineError for a stateless engine or unknown name."""
         info = self._info(name, decoder=True)
         module = backend(info.backend)
-        return self._once(name, lambda: module.load_decoder(info, self.path, self._config))
+        return self._once(name, lambda: self._load(module.load_decoder, info))
 
     def table(self, name: str) -> Table:
         """The embedding table ``name``, one of TABLE_NAMES."""
@@ -169,6 +181,10 @@ class EnginePack:
         """Let go of every engine; asking for a part afterwards raises EngineError."""
         self._closed = True
         self._loaded.clear()
+        with self._device_lock:
+            device, self._device = self._device, None
+        if device is not None:
+            device.close()
 
     def _warm_decoder(self, name: str) -> None:
         decoder = self.decoder(name)
@@ -189,16 +205,33 @@ class EnginePack:
             for t in info.inputs
         }
 
+    def _load(
+        self,
+        load: Callable[[EngineInfo, Path, EngineConfig, DeviceLanes | None], T],
+        info: EngineInfo,
+    ) -> T:
+        """An engine, on the streams that all of the pack's on the device share."""
+        lanes = self._device_lanes() if runs_on_device(info, self._config) else None
+        return load(info, self.path, self._config, lanes)
+
+    def _device_lanes(self) -> DeviceLanes:
+        with self._device_lock:
+            self._check_open()
+            if self._device is None:
+                self._device = self._lanes_of(self._config)
+            return self._device
+
     def _once(self, name: str, load: Callable[[], T]) -> T:
         with self._locks[name]:
-            if self._closed:
-                raise EngineError(
-                    "is closed", where=f"engine pack {self.path}", mend="Open it again."
-                )
+            self._check_open()
             if name not in self._loaded:
                 self._loaded[name] = load()
             found: T = self._loaded[name]
             return found
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise EngineError("is closed", where=f"engine pack {self.path}", mend="Open it again.")
 
     def _info(self, name: str, *, decoder: bool) -> EngineInfo:
         names = tuple(n for n in ENGINE_NAMES if (n in DECODER_NAMES) == decoder)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from omnilive.config import RuntimeConfig
 from omnilive.engine.manifest import Manifest
+from omnilive.engine.placement import LANE_OF_ENGINE
 from omnilive.memory.prefill import ARENA_BLOCK_TOKENS
 from omnilive.perception.audio_model import (
     AFTER_AUDIO,
@@ -31,7 +32,6 @@ class EngineDemand:
 
     Attributes:
         engine: its name.
-        lane: the lane that runs it.
         rows: rows of the residual stream in the largest run.
         arenas: capacities in tokens of the KV arenas, of decoders only.
         fed_values, given_values: 4-byte values handed over and returned by that run.
@@ -41,13 +41,17 @@ class EngineDemand:
     """
 
     engine: str
-    lane: str
     rows: int
     arenas: tuple[int, ...]
     fed_values: int
     given_values: int
     units: int = 1
     apart: bool = False
+
+    @property
+    def lane(self) -> str:
+        """Name of the lane that runs it."""
+        return LANE_OF_ENGINE[self.engine].value
 
 
 def text_tokens(text: str) -> int:
@@ -117,7 +121,6 @@ def _memory(m: Manifest, config: RuntimeConfig) -> tuple[EngineDemand, ...]:
     return (
         EngineDemand(
             engine="mem_vit",
-            lane="see",
             rows=vit_rows(spec.grid),
             arenas=(),
             fed_values=spec.pixels**2 * 3 // 4,
@@ -126,7 +129,6 @@ def _memory(m: Manifest, config: RuntimeConfig) -> tuple[EngineDemand, ...]:
         ),
         EngineDemand(
             engine="mem_proj",
-            lane="remember",
             rows=clip,
             arenas=(),
             fed_values=frames * patches * spec.features,
@@ -135,7 +137,6 @@ def _memory(m: Manifest, config: RuntimeConfig) -> tuple[EngineDemand, ...]:
         ),
         EngineDemand(
             engine="mem_lm",
-            lane="remember",
             rows=rows,
             arenas=arenas,
             fed_values=(rows + compressed) * spec.hidden,
@@ -155,7 +156,6 @@ def _audio(m: Manifest, config: RuntimeConfig) -> tuple[EngineDemand, ...]:
     return (
         EngineDemand(
             engine="aud_enc",
-            lane="listen",
             rows=2 * heard,
             arenas=(),
             fed_values=spec.max_samples,
@@ -164,7 +164,6 @@ def _audio(m: Manifest, config: RuntimeConfig) -> tuple[EngineDemand, ...]:
         ),
         EngineDemand(
             engine="aud_lm",
-            lane="listen",
             rows=rows,
             arenas=(capacity,),
             fed_values=rows * spec.hidden,
@@ -196,7 +195,6 @@ def _reasoner(m: Manifest, config: RuntimeConfig) -> tuple[EngineDemand, ...]:
     return (
         EngineDemand(
             engine="vlm_vit",
-            lane="reason",
             rows=tiles * vit_rows(spec.grid),
             arenas=(),
             fed_values=tiles * spec.pixels**2 * 3 // 4,
@@ -206,7 +204,6 @@ def _reasoner(m: Manifest, config: RuntimeConfig) -> tuple[EngineDemand, ...]:
         ),
         EngineDemand(
             engine="mem_to_vlm",
-            lane="reason",
             rows=memory_rows,
             arenas=(),
             fed_values=memory_rows * m.memory.hidden,
@@ -215,7 +212,6 @@ def _reasoner(m: Manifest, config: RuntimeConfig) -> tuple[EngineDemand, ...]:
         ),
         EngineDemand(
             engine="vlm_lm",
-            lane="reason",
             rows=rows,
             arenas=(context, check),
             # Evidence in parts, and the prompt they are joined to.

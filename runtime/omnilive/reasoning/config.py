@@ -67,6 +67,11 @@ class BudgetConfig:
         check_choice("budget.transform", self.transform, TRANSFORMS)
 
 
+MOST_TILES_PER_STEP = 4
+"""Tiles that the image encoder is ever given at once, and that its engines are built for: the
+memory of a run grows with them, and a step that holds the device grows too."""
+
+
 @dataclass(frozen=True)
 class PromptConfig:
     """The words around the evidence (spec §1.6, §2.7). Defaults are the offline reference's."""
@@ -106,7 +111,7 @@ class PromptConfig:
         _one_question(
             "prompt.question_template_without_frames", self.question_template_without_frames
         )
-        check_range("prompt.tiles_per_step", self.tiles_per_step, 1, 1024, "tiles")
+        check_range("prompt.tiles_per_step", self.tiles_per_step, 1, MOST_TILES_PER_STEP, "tiles")
 
 
 @dataclass(frozen=True)

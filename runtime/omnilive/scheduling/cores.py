@@ -9,7 +9,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +80,13 @@ def thread_throughput(threads: int, seconds: float = MEASURE_S) -> float:
     return sum(done) / seconds
 
 
-def core_shares(engine_threads: int) -> Mapping[Lane, int]:
-    """Cores that a job of each lane keeps busy: an engine its threads, the voice one."""
-    return {lane: 1 if lane is Lane.SPEAK else engine_threads for lane in Lane}
+def core_shares(
+    engine_threads: int, on_device: Collection[Lane] = frozenset()
+) -> Mapping[Lane, int]:
+    """Cores that a job of each lane keeps busy: an engine its threads, the voice one.
+
+    Lanes ``on_device`` have none: while their jobs wait for a GPU, others must get to it too.
+    """
+    return {
+        lane: 1 if lane is Lane.SPEAK else engine_threads for lane in Lane if lane not in on_device
+    }

@@ -21,6 +21,7 @@ from aiohttp import web
 
 from omnilive.config import RuntimeConfig
 from omnilive.engine.pack import EnginePack, open_pack
+from omnilive.engine.placement import lanes_on_device
 from omnilive.errors import ConfigError, EngineError, FitError, OmniLiveError, SetupError
 from omnilive.lanes import LaneCores, cores_shared
 from omnilive.plan.verdict import how_to_mend, judge, shortage
@@ -73,7 +74,8 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
     loop = asyncio.get_running_loop()
     notify("STATUS=opening the engine pack")
     pack, capacity = await asyncio.to_thread(_open, config)
-    cores = LaneCores(cores_shared(config.lanes, core_shares(config.engine.threads)))
+    on_device = lanes_on_device(pack.manifest.engines, config.engine)
+    cores = LaneCores(cores_shared(config.lanes, core_shares(config.engine.threads, on_device)))
     warm = asyncio.Event()
     metrics = Metrics(
         lambda: len(sessions),

@@ -15,6 +15,7 @@ from omnilive import events
 from omnilive.closing import Closers
 from omnilive.config import RuntimeConfig
 from omnilive.engine.pack import EnginePack
+from omnilive.engine.placement import lanes_on_device
 from omnilive.errors import OutputError
 from omnilive.eventlog import EventLog, Listener, TimingListener
 from omnilive.lanes import (
@@ -125,9 +126,12 @@ class Session:
         self._options = options
         self._folder = folder
         self._output = config.output
+        on_device = lanes_on_device(pack.manifest.engines, config.engine)
         spans_kept = SPANS_KEPT if options.trace is not None else 0
         self._lanes: Lanes = (
-            ThreadLanes(config.lanes, core_shares(config.engine.threads), spans_kept, cores)
+            ThreadLanes(
+                config.lanes, core_shares(config.engine.threads, on_device), spans_kept, cores
+            )
             if options.realtime
             else VirtualLanes(config.lanes, spans_kept)
         )
