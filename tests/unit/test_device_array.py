@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from omnilive.lanes import Lane
 from ort_cuda_fake import TracedCuda, loaded
 
 
@@ -19,16 +20,20 @@ class Device:
     def __init__(self, cuda: TracedCuda, modules: dict[str, Any]) -> None:
         self.cuda = cuda
         self.arrays = modules["device_array"]
-        self.stream = modules["cuda"].Stream()
+        self.leases = modules["device_ticket"]
+        self.lane = modules["cuda_lanes"].DeviceLanes().lane(Lane.SEE)
         self.given_back: list[Any] = []
 
     def put(self, values: np.ndarray) -> Any:
         """``values`` on the device, written when the stream comes to it."""
         address = self.cuda.cudaMalloc(max(1, values.nbytes))[1]
         raw = np.frombuffer(values.tobytes(), np.uint8)
-        self.cuda.give(self.stream.handle, lambda: np.copyto(self.cuda.at(address, len(raw)), raw))
-        lease = self.arrays.Lease(
-            self.stream, self.stream.record(), address, lambda *given: self.given_back.append(given)
+
+        def launch(stream: Any) -> None:
+            self.cuda.give(stream.handle, lambda: np.copyto(self.cuda.at(address, len(raw)), raw))
+
+        lease = self.leases.Lease(
+            self.lane.submit(launch), address, lambda *given: self.given_back.append(given)
         )
         return self.arrays.DeviceArray(
             [self.arrays.Span(lease, address, values.nbytes)], values.shape, values.dtype
