@@ -39,6 +39,7 @@ from omnilive.service.peers import Peers
 from omnilive.service.pull_guard import check_pull
 from omnilive.service.sessions import FullError, Sessions
 from omnilive.service.watchdog import keep_watch, lanes_of
+from omnilive.session.rehearsal import rehearse
 from omnilive.systemd import notify, watchdog_s
 
 IDLE_S = 20.0
@@ -119,7 +120,7 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
         stop = asyncio.Event()
         stop_on_signals(loop, stop)
         notify("STATUS=warming up")
-        if not await _warm_up(pack, stop, service.drain_s):
+        if not await _warm_up(pack, config, stop):
             leave("the engines are being warmed up")
         warm.set()
         notify("READY=1", f"STATUS=ready for {sessions.capacity} sessions")
@@ -142,8 +143,8 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
         await asyncio.to_thread(pack.close)
 
 
-async def _warm_up(pack: EnginePack, stop: asyncio.Event, within_s: float) -> bool:
-    """Warm the engines up; once told to stop they have so many seconds left for it.
+async def _warm_up(pack: EnginePack, config: RuntimeConfig, stop: asyncio.Event) -> bool:
+    """Warm the engines up; once told to stop they have ``service.drain_s`` left for it.
 
     Returns:
         Whether they are warm.
@@ -151,15 +152,21 @@ async def _warm_up(pack: EnginePack, stop: asyncio.Event, within_s: float) -> bo
     Raises:
         OmniLiveError: an engine fails.
     """
-    warming = asyncio.ensure_future(asyncio.to_thread(pack.warm_up))
+    warming = asyncio.ensure_future(asyncio.to_thread(_warm, pack, config))
     stopping = asyncio.ensure_future(stop.wait())
     await asyncio.wait([warming, stopping], return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    await asyncio.wait([warming], timeout=within_s)
+    await asyncio.wait([warming], timeout=config.service.drain_s)
     if not warming.done():
         return False
     await warming
     return True
+
+
+def _warm(pack: EnginePack, config: RuntimeConfig) -> None:
+    pack.warm_up()
+    notify("STATUS=rehearsing a session")
+    rehearse(pack, config)
 
 
 def leave(where: str) -> NoReturn:

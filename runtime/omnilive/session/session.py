@@ -57,9 +57,8 @@ from omnilive.session.playout import Played
 from omnilive.session.scene import SceneWatch
 from omnilive.session.watching import MemoryParts, Watcher
 from omnilive.sources.live import LiveSource
-from omnilive.sources.media import MediaSource
 from omnilive.sources.prefetch import Prefetch
-from omnilive.sources.types import US_PER_SECOND, Frame, MediaInfo, Pcm
+from omnilive.sources.types import US_PER_SECOND, Frame, MediaInfo, Pcm, Source
 from omnilive.speech.espeak import EspeakVoice
 from omnilive.speech.outlet import Outlet, Sink
 from omnilive.speech.track import AnswerTrack
@@ -226,7 +225,7 @@ class Session:
         """Whether the log in the folder is this session's and holds something to report."""
         return self._log.has_events
 
-    def run(self, source: MediaSource | LiveSource, asks: tuple[Ask, ...] = ()) -> None:
+    def run(self, source: Source | LiveSource, asks: tuple[Ask, ...] = ()) -> None:
         """Run to the end of the source and of everything it set going.
 
         In real time other threads may act on the session meanwhile (``ask`` to ``stop``). A
@@ -323,7 +322,7 @@ class Session:
         """Close the logs."""
         self._log.close()
 
-    def _begin(self, source: MediaSource | LiveSource) -> None:
+    def _begin(self, source: Source | LiveSource) -> None:
         """Begin the files anew and let stream time run."""
         self._log.open()
         self._keyframes.clear()
@@ -365,7 +364,7 @@ class Session:
         self._over = True
         self._close_when_idle()
 
-    def _read_ahead(self, source: MediaSource | LiveSource) -> Prefetch[Item]:
+    def _read_ahead(self, source: Source | LiveSource) -> Prefetch[Item]:
         """Begin to read ``source`` in a thread of its own."""
         if isinstance(source, LiveSource):
             self._end_source = partial(source.end, discard=True)
