@@ -191,13 +191,24 @@ async def _watch_own(sessions: Sessions, addresses: list[str]) -> None:
     while addresses:
         began_s = now_s()
         try:
-            session = await sessions.begin_own()
-            session.pull(addresses)
-            await session.ended.wait()
+            await _run_own(sessions, addresses)
         except (OmniLiveError, FullError) as error:
             log.error("the session of service.source cannot begin: %s", error)
+        except Exception:  # a fault of the service: the source is watched all the same
+            log.exception("the session of service.source failed")
         failures = 1 if now_s() - began_s >= HEALTHY_S else failures + 1
         await asyncio.sleep(backoff.wait_s(failures, rng))
+
+
+async def _run_own(sessions: Sessions, addresses: list[str]) -> None:
+    """Run one to its end; one that cannot pull does not stay."""
+    session = await sessions.begin_own()
+    try:
+        session.pull(addresses)
+    except BaseException:
+        session.stop()
+        raise
+    await session.ended.wait()
 
 
 async def _watch_lanes(sessions: Sessions) -> None:
