@@ -17,6 +17,8 @@ from pathlib import Path
 from aiohttp import web
 
 from omnilive.config import RuntimeConfig
+from omnilive.engine.manifest import Manifest
+from omnilive.engine.manifest_file import read_manifest
 from omnilive.engine.pack import EnginePack, open_pack
 from omnilive.errors import ConfigError, FitError, OmniLiveError, SetupError
 from omnilive.plan.verdict import how_to_mend, judge, shortage
@@ -164,14 +166,27 @@ def _open(config: RuntimeConfig) -> tuple[EnginePack, int]:
         raise ConfigError(
             "is empty", where="service.pack", mend="Name an engine pack there or with --pack."
         )
-    pack = open_pack(Path(config.service.pack), config=config.engine, rebuild=config.rebuild)
-    verdict = judge(pack.manifest, config)
+    path = Path(config.service.pack)
+    # Before the pack's files are hashed, or perhaps built again: either may take minutes.
+    _capacity(read_manifest(path), config)
+    pack = open_pack(
+        path,
+        allow_inaccurate=config.service.allow_inaccurate,
+        config=config.engine,
+        rebuild=config.rebuild,
+    )
+    return pack, _capacity(pack.manifest, config)  # one built again may need more
+
+
+def _capacity(manifest: Manifest, config: RuntimeConfig) -> int:
+    """How many sessions fit beside the weights. Raises FitError when not even one does."""
+    verdict = judge(manifest, config)
     capacity = sessions_that_fit(verdict.plan, verdict.limits)
     if capacity < 1:
         raise FitError(
-            shortage(verdict), where=f"engine pack {pack.manifest.name}", mend=how_to_mend(verdict)
+            shortage(verdict), where=f"engine pack {manifest.name}", mend=how_to_mend(verdict)
         )
-    return pack, capacity
+    return capacity
 
 
 def _tls(config: RuntimeConfig) -> ssl.SSLContext | None:
