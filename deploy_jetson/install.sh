@@ -77,13 +77,19 @@ on_machine() {
     [ -n "$root" ] || "$@"
 }
 
+# systemd is installed here, be it running or, where an image is made, not yet.
 has_systemd() {
-    [ -z "$root" ] && [ -d /run/systemd/system ]
+    [ -z "$root" ] && command -v systemctl >/dev/null
+}
+
+systemd_runs() {
+    has_systemd && [ -d /run/systemd/system ]
 }
 
 if [ -n "$uninstall" ]; then
     if has_systemd && [ -e "$unit" ]; then
-        systemctl disable --now omnilive.service
+        if systemd_runs; then systemctl stop omnilive.service; fi
+        systemctl --quiet disable omnilive.service
     fi
     rm -f "$unit"
     rm -rf "$venv" "$program/share"
@@ -94,7 +100,7 @@ if [ -n "$uninstall" ]; then
             userdel omnilive
         fi
     fi
-    if has_systemd; then
+    if systemd_runs; then
         systemctl daemon-reload
     fi
     kept=" Kept: $settings and $state (--purge removes them)."
@@ -107,11 +113,20 @@ version=$("$python" -c 'import sys; print("%d%d" % sys.version_info[:2])' 2>/dev
     die "cannot run $python" "apt-get install python3 python3-venv"
 case $version in
 310 | 311 | 312) ;;
-*) die "needs Python 3.10, 3.11 or 3.12; $python is another" "--python /path/to/python3.12" ;;
+*) die "needs Python 3.10, 3.11 or 3.12; $python is ${version/3/3.}" "--python /path/to/python3.12" ;;
 esac
 "$python" -c 'import ensurepip, venv' 2>/dev/null ||
     die "$python has no venv" "apt-get install python3-venv"
-[ -z "$wheelhouse" ] || [ -d "$wheelhouse" ] || die "finds no folder $wheelhouse" "--wheelhouse DIR"
+wheels=()
+if [ -n "$wheelhouse" ]; then
+    [ -d "$wheelhouse" ] || die "finds no folder $wheelhouse" "--wheelhouse DIR"
+    wheelhouse=$(cd "$wheelhouse" && pwd)
+    for wheel in "$wheelhouse"/omnilive_edge-*.whl; do
+        [ ! -f "$wheel" ] || wheels+=("$wheel")
+    done
+    [ ${#wheels[@]} -gt 0 ] || die "finds no wheel of omnilive-edge in $wheelhouse" \
+        "pip wheel --wheel-dir $wheelhouse '.[serve]' where there is a network (README.md)"
+fi
 
 # Prints the class of this machine: a name in configs/.
 this_device() {
@@ -140,16 +155,40 @@ for group in audio video render; do
     fi
 done
 
+free_space() {
+    echo "1G should be free in $program, there is $(df -h --output=avail "$program" | tail -n 1 | xargs)"
+}
+
 # JetPack's TensorRT is a system package of Python's: the environment sees those.
-[ -x "$venv/bin/python" ] || "$python" -m venv --system-site-packages "$venv"
-pip=("$venv/bin/python" -m pip install --quiet --disable-pip-version-check)
+# One that was cut short has no pip; one of a Python that the system no longer has does not run.
+"$venv/bin/python" -m pip --version >/dev/null 2>&1 ||
+    "$python" -m venv --clear --system-site-packages "$venv" ||
+    die "could not make $venv" "Mend what stands above and run this again; $(free_space)."
+
+# Installs with pip, whose own words say what went wrong.
+pip_install() {
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@" ||
+        die "could not install the program; pip says why above" \
+            "Mend that and run this again; $(free_space).${wheelhouse:+ Wheels must be for this Python and machine.}"
+}
+
+install -d "$program/share"
 if [ -n "$wheelhouse" ]; then
-    "${pip[@]}" --no-index --find-links "$wheelhouse" --upgrade 'omnilive-edge[serve]'
+    offline=(--no-index --find-links "$wheelhouse")
+    pip_install "${offline[@]}" --upgrade 'omnilive-edge[serve]'
+    # To pip a wheel of the same version is the same wheel.
+    installed=$program/share/wheels.sha256
+    sums=$(cd "$wheelhouse" && sha256sum "${wheels[@]##*/}")
+    if [ "$(cat "$installed" 2>/dev/null)" != "$sums" ]; then
+        pip_install "${offline[@]}" --force-reinstall --no-deps omnilive-edge
+        echo "$sums" >"$installed"
+    fi
 else
-    "${pip[@]}" --constraint "$here/../constraints/py$version.txt" "$here/..[serve]"
+    pip_install --constraint "$here/../constraints/py$version.txt" "$here/..[serve]"
+    rm -f "$program/share/wheels.sha256"
 fi
 
-install -d "$program/share" "$state" "$settings" "$(dirname "$unit")"
+install -d "$state" "$settings" "$(dirname "$unit")"
 install -m 644 "$here/README.md" "$program/share/README.md"
 sed "s|/opt/omnilive|$prefix|g" "$here/omnilive.service" >"$unit.new"
 chmod 644 "$unit.new"
@@ -216,14 +255,21 @@ if [ -n "$tls" ]; then
         echo "$wanted" >"$certificates/names"
     fi
     on_machine chown omnilive:omnilive "$certificates/server.key"
-    sed -i 's|^# \(tls_[a-z]* = \)|\1|' "$config"
+    ! grep -q '^# tls_' "$config" || sed -i 's|^# \(tls_[a-z]* = \)|\1|' "$config"
 fi
 
-if has_systemd; then
+if systemd_runs; then
     systemctl daemon-reload
-    systemctl enable omnilive.service
+fi
+if has_systemd; then
+    systemctl --quiet enable omnilive.service
 fi
 
+if [ -e "$state/pack/manifest.json" ]; then
+    pack="$state/pack, then: systemctl restart omnilive"
+else
+    pack="put it into $state/pack (docs: engines/README.md), then: systemctl start omnilive"
+fi
 scheme=http
 if grep -q '^tls_certificate = ' "$config"; then scheme=https; fi
 address=$(hostname -I 2>/dev/null | awk '{ print $1 }') || address=
@@ -233,7 +279,7 @@ cat <<EOF
 omnilive is installed in $program for $device.
   configuration  $config
   token          $token
-  engine pack    put it into $state/pack (docs: engines/README.md), then: systemctl start omnilive
+  engine pack    $pack
   page           $url
 EOF
 if [ "$scheme" = https ]; then
