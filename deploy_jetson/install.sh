@@ -37,7 +37,10 @@ while [ $# -gt 0 ]; do
         [ $# -ge 2 ] || die "$1 needs a value" "install.sh --help"
         case $1 in
         --device) device=$2 ;;
-        --name) names+=("$2") ;;
+        --name)
+            [[ $2 =~ ^[A-Za-z0-9.:-]+$ ]] || die "--name is $2" "Give a host name or an address."
+            names+=("$2")
+            ;;
         --wheelhouse) wheelhouse=$2 ;;
         --python) python=$2 ;;
         --prefix) prefix=$2 ;;
@@ -200,61 +203,9 @@ token=$settings/token
 [ -e "$token" ] || (umask 077 && openssl rand -hex 24 >"$token")
 on_machine chown omnilive:omnilive "$token" "$state"
 
-# Makes a CA, and a certificate by it for the names in $1, as openssl writes them.
-make_certificates() {
-    (
-        cd "$certificates"
-        umask 077
-        exec 2>openssl.log
-        trap 'cat openssl.log >&3' ERR
-        if [ ! -e ca.key ]; then
-            openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 \
-                -subj "/CN=OmniLive local CA" -keyout ca.key -out ca.pem \
-                -addext "keyUsage=critical,keyCertSign,cRLSign"
-        fi
-        openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=omnilive" \
-            -keyout server.key -out server.csr
-        # Phones accept no longer life than 825 days.
-        printf 'subjectAltName=%s\nextendedKeyUsage=serverAuth\nbasicConstraints=CA:FALSE\n' "$1" \
-            >server.ext
-        openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -days 820 -extfile server.ext \
-            -set_serial "0x$(openssl rand -hex 15)" -out server.pem
-        rm server.csr server.ext
-        chmod 644 ca.pem server.pem
-        rm openssl.log
-    ) 3>&2
-}
-
-# Prints the names a certificate is for: this host's, its addresses, and those of --name.
-subject_names() {
-    local name seen=
-    for name in "$(hostname)" "$(hostname).local" localhost 127.0.0.1 \
-        $(hostname -I 2>/dev/null || true) ${names[@]+"${names[@]}"}; do
-        case ",$seen," in
-        *":$name,"*) continue ;;
-        esac
-        [[ $name =~ ^[A-Za-z0-9.:-]+$ ]] || die "--name is $name" "Give a host name or an address."
-        case $name in
-        *:* | *[!0-9.]*) case $name in
-            *:*) seen+=${seen:+,}IP:$name ;;
-            *) seen+=${seen:+,}DNS:$name ;;
-            esac ;;
-        *) seen+=${seen:+,}IP:$name ;;
-        esac
-    done
-    echo "$seen"
-}
-
 if [ -n "$tls" ]; then
-    certificates=$settings/tls
-    install -d "$certificates"
-    wanted=$(subject_names)
-    if ! [ "$(cat "$certificates/names" 2>/dev/null)" = "$wanted" ] ||
-        ! openssl x509 -checkend 2592000 -noout -in "$certificates/server.pem" >/dev/null 2>&1; then
-        make_certificates "$wanted"
-        echo "$wanted" >"$certificates/names"
-    fi
-    on_machine chown omnilive:omnilive "$certificates/server.key"
+    "$here/certificates.sh" "$settings/tls" ${names[@]+"${names[@]}"}
+    on_machine chown omnilive:omnilive "$settings/tls/server.key"
     ! grep -q '^# tls_' "$config" || sed -i 's|^# \(tls_[a-z]* = \)|\1|' "$config"
 fi
 

@@ -144,6 +144,7 @@ def test_another_prefix_is_the_units_too(tmp_path: Path) -> None:
         (("--purge",), "--purge goes with --uninstall"),
         (("--prefix", "here"), "--prefix is here"),
         (("--python", "/none"), "cannot run /none"),
+        (("--name", "not a name"), "--name is not a name"),
         (("--wheelhouse", "/none"), "finds no folder /none"),
         (("--wheelhouse", str(DEPLOY)), f"finds no wheel of omnilive-edge in {DEPLOY}"),
     ],
@@ -161,5 +162,7 @@ def test_a_mistake_is_named_before_anything_is_installed(
     shutil.which("shellcheck") is None, reason="needs shellcheck: apt-get install shellcheck"
 )
 def test_shellcheck_finds_nothing() -> None:
-    said = subprocess.run(["shellcheck", str(INSTALLER)], capture_output=True, text=True)
+    said = subprocess.run(
+        ["shellcheck", *map(str, DEPLOY.glob("*.sh"))], capture_output=True, text=True
+    )
     assert (said.returncode, said.stdout) == (0, "")
