@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from serving import SERVE
 from supervisor import WAIT_S, Supervisor
 from talking import talking
 
@@ -19,8 +20,6 @@ from omnilive.service.protocol import AskMessage
 
 WATCHED_S = 8.0
 """Long enough for any job of the miniature on a busy machine, short enough for a test."""
-
-SERVE = "import sys\nfrom omnilive.cli.main import main\n{changed}\nsys.exit(main(sys.argv[1:]))"
 
 HANGING_VOICE = """
 import threading

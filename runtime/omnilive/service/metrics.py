@@ -48,6 +48,7 @@ class Metrics:
         self._frames = _counter(registry, "frames", "Frames by what became of them", "fate")
         self._cancelled = _counter(registry, "generations_cancelled", "Answers stopped")
         self._clips = _counter(registry, "clips", "Clips closed")
+        self._ended = _counter(registry, "sessions_ended", "Sessions that are over", "how")
         process = psutil.Process()
         for name, what, read in (
             ("sessions", "Sessions now", sessions),
@@ -59,6 +60,10 @@ class Metrics:
         heat = Gauge("omnilive_temperature_celsius", "Of a zone", ["zone"], registry=registry)
         for zone in zones:
             heat.labels(zone.parent.name).set_function(partial(_celsius, zone))
+
+    def count_end(self, *, failed: bool) -> None:
+        """A session is over."""
+        self._ended.labels("failed" if failed else "ended").inc()
 
     def listener(self) -> Callable[[int, int, Event], None]:
         """What takes the events of one session."""

@@ -82,7 +82,12 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
             check(url)
         session.pull([url] if url else [], check)
 
-    sessions = Sessions(service, capacity, Path(service.state), make)
+    def end(session: LiveSession) -> None:
+        metrics.count_end(failed=session.error is not None)
+        if isinstance(session.error, OmniLiveError):  # any other has left its traceback
+            log.error("session %s failed: %s", session.names.id, session.error)
+
+    sessions = Sessions(service, capacity, Path(service.state), make, end)
     served = Served(service, config.client, token, sessions, metrics, warm.is_set, pull)
     runner = web.AppRunner(
         make_app(served), access_log=None, keepalive_timeout=IDLE_S, shutdown_timeout=HANG_UP_S
