@@ -89,6 +89,7 @@ class LiveSession:
         self.events = 0
         self._loop = loop
         self._listeners: list[EventListener] = []
+        self._ends: list[Callable[[], None]] = []
         self._asked = 0
         self._source_config = config.source
         self._clock = MonotonicClock()
@@ -116,6 +117,10 @@ class LiveSession:
         """
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
+
+    def when_ended(self, callback: Callable[[], None]) -> None:
+        """Call back on the event loop once it has ended, however it did."""
+        self._ends.append(callback)
 
     def ask(self, text: str) -> int | None:
         """Ask a typed question now.
@@ -226,6 +231,8 @@ class LiveSession:
         self.outbox.say("ended")
         self.outbox.close()
         self.ended.set()
+        for callback in self._ends:
+            callback()
 
     def _make_puller(self, address: str, check: Check | None) -> Puller:
         return Puller(address, self._source, self._source_config, self._clock.now_us, check)

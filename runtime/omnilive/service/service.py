@@ -74,6 +74,7 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
     def make(names: SessionNames, folder: Path) -> LiveSession:
         session = LiveSession(names, pack, config, service.preset, folder, loop)
         session.listen(metrics.listener())
+        session.when_ended(partial(_note_end, session, metrics))
         return session
 
     def pull(session: LiveSession, url: str) -> None:
@@ -82,12 +83,7 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
             check(url)
         session.pull([url] if url else [], check)
 
-    def end(session: LiveSession) -> None:
-        metrics.count_end(failed=session.error is not None)
-        if isinstance(session.error, OmniLiveError):  # any other has left its traceback
-            log.error("session %s failed: %s", session.names.id, session.error)
-
-    sessions = Sessions(service, capacity, Path(service.state), make, end)
+    sessions = Sessions(service, capacity, Path(service.state), make)
     served = Served(service, config.client, token, sessions, metrics, warm.is_set, pull)
     runner = web.AppRunner(
         make_app(served), access_log=None, keepalive_timeout=IDLE_S, shutdown_timeout=HANG_UP_S
@@ -126,6 +122,12 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
         await runner.cleanup()
         if not len(sessions):  # else one hangs in an engine, which ends with the process
             await asyncio.to_thread(pack.close)
+
+
+def _note_end(session: LiveSession, metrics: Metrics) -> None:
+    metrics.count_end(failed=session.error is not None)
+    if isinstance(session.error, OmniLiveError):  # any other has left its traceback
+        log.error("session %s failed: %s", session.names.id, session.error)
 
 
 async def _watch_own(sessions: Sessions, addresses: list[str]) -> None:

@@ -26,7 +26,6 @@ OWN = ""
 """Whose the service's own session is: no client's."""
 
 MakeSession = Callable[[SessionNames, Path], LiveSession]
-OnEnd = Callable[[LiveSession], None]
 
 
 class FullError(Exception):
@@ -45,12 +44,7 @@ class Sessions:
     """Makes, finds and ends sessions; at most ``capacity`` at once."""
 
     def __init__(
-        self,
-        config: ServiceConfig,
-        capacity: int,
-        folder: Path,
-        make: MakeSession,
-        on_end: OnEnd = lambda session: None,
+        self, config: ServiceConfig, capacity: int, folder: Path, make: MakeSession
     ) -> None:
         """Prepare.
 
@@ -59,13 +53,11 @@ class Sessions:
             capacity: sessions that the memory plan has room for.
             folder: each session writes into a folder of its own in it.
             make: makes a session that is not started.
-            on_end: told of a session that has ended, or failed.
         """
         self._config = config
         self.capacity = min(capacity, config.max_sessions)
         self._folder = folder
         self._make = make
-        self._on_end = on_end
         self._open: dict[str, LiveSession] = {}
         self._graces: dict[str, asyncio.TimerHandle] = {}
         self._watches: set[asyncio.Task[None]] = set()
@@ -165,7 +157,6 @@ class Sessions:
         await session.ended.wait()
         self._end_grace(session)
         del self._open[session.names.id]
-        self._on_end(session)
 
     def _forget_oldest_folders(self) -> None:
         """Remove the folders of sessions that ended longest ago, beyond those that are kept."""
