@@ -102,7 +102,7 @@ class EspeakVoice:
             raise ConfigError(
                 f"espeak-ng has no voice {name!r}",
                 where=f"voice.{field}",
-                mend="Name one of its voices, e.g. en-us, en-gb, cmn, or en-us+f3",
+                mend="Name one of its voices, e.g. en-us, en, cmn, or en-us+f3",
             )
 
     @contextmanager

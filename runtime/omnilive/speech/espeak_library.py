@@ -34,6 +34,9 @@ WORD = 1
 PHONEME = 7
 """Types of events."""
 
+_MALLOC_LISTS = (b"1.50", b"1.51", b"1.52")
+"""Versions whose espeak_ListVoices returns a block of malloc's (voices.c)."""
+
 _END_OF_EVENTS = 0
 _AUDIO_OUTPUT_SYNCHRONOUS = 2
 _INITIALIZE_PHONEME_EVENTS = 1
@@ -183,12 +186,27 @@ def opened(data_path: Path | None = None, *, phonemes: bool = False) -> Iterator
             if rate_hz <= 0:
                 raise SetupError("is missing or damaged", where="espeak-ng data", mend=_MEND)
             library.espeak_ng_SetRandSeed(ctypes.c_long(_RANDOM_SEED))
+            voices = _list_voices(library)
             try:
                 yield EspeakLibrary(library, int(rate_hz))
             finally:
                 library.espeak_Terminate()
+                ctypes.CDLL(None).free(voices)
         finally:
             _ctypes.dlclose(library._handle)
+
+
+def _list_voices(library: ctypes.CDLL) -> ctypes.c_void_p:
+    """The list that choosing a voice needs, which espeak-ng makes by malloc and never frees.
+
+    Asked for here so that it can be: two kilobytes for every piece spoken. None (which may be
+    freed as well) of a version that may keep it elsewhere; that one lists by itself.
+    """
+    library.espeak_Info.restype = ctypes.c_char_p
+    if not library.espeak_Info(None).startswith(_MALLOC_LISTS):
+        return ctypes.c_void_p()
+    library.espeak_ListVoices.restype = ctypes.c_void_p
+    return ctypes.c_void_p(library.espeak_ListVoices(None))
 
 
 @contextmanager
