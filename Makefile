@@ -4,6 +4,9 @@
 PYTHON ?=
 ARGS ?= tests
 
+# Tests and benchmarks that load onnxruntime before this project's packages report nothing either.
+export ORT_DISABLE_TELEMETRY = 1
+
 VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python

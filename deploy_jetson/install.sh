@@ -37,7 +37,10 @@ while [ $# -gt 0 ]; do
         [ $# -ge 2 ] || die "$1 needs a value" "install.sh --help"
         case $1 in
         --device) device=$2 ;;
-        --name) names+=("$2") ;;
+        --name)
+            [[ $2 =~ ^[A-Za-z0-9.:-]+$ ]] || die "--name is $2" "Give a host name or an address."
+            names+=("$2")
+            ;;
         --wheelhouse) wheelhouse=$2 ;;
         --python) python=$2 ;;
         --prefix) prefix=$2 ;;
@@ -77,13 +80,19 @@ on_machine() {
     [ -n "$root" ] || "$@"
 }
 
+# systemd is installed here, be it running or, where an image is made, not yet.
 has_systemd() {
-    [ -z "$root" ] && [ -d /run/systemd/system ]
+    [ -z "$root" ] && command -v systemctl >/dev/null
+}
+
+systemd_runs() {
+    has_systemd && [ -d /run/systemd/system ]
 }
 
 if [ -n "$uninstall" ]; then
     if has_systemd && [ -e "$unit" ]; then
-        systemctl disable --now omnilive.service
+        if systemd_runs; then systemctl stop omnilive.service; fi
+        systemctl --quiet disable omnilive.service
     fi
     rm -f "$unit"
     rm -rf "$venv" "$program/share"
@@ -94,7 +103,7 @@ if [ -n "$uninstall" ]; then
             userdel omnilive
         fi
     fi
-    if has_systemd; then
+    if systemd_runs; then
         systemctl daemon-reload
     fi
     kept=" Kept: $settings and $state (--purge removes them)."
@@ -107,11 +116,20 @@ version=$("$python" -c 'import sys; print("%d%d" % sys.version_info[:2])' 2>/dev
     die "cannot run $python" "apt-get install python3 python3-venv"
 case $version in
 310 | 311 | 312) ;;
-*) die "needs Python 3.10, 3.11 or 3.12; $python is another" "--python /path/to/python3.12" ;;
+*) die "needs Python 3.10, 3.11 or 3.12; $python is ${version/3/3.}" "--python /path/to/python3.12" ;;
 esac
 "$python" -c 'import ensurepip, venv' 2>/dev/null ||
     die "$python has no venv" "apt-get install python3-venv"
-[ -z "$wheelhouse" ] || [ -d "$wheelhouse" ] || die "finds no folder $wheelhouse" "--wheelhouse DIR"
+wheels=()
+if [ -n "$wheelhouse" ]; then
+    [ -d "$wheelhouse" ] || die "finds no folder $wheelhouse" "--wheelhouse DIR"
+    wheelhouse=$(cd "$wheelhouse" && pwd)
+    for wheel in "$wheelhouse"/omnilive_edge-*.whl; do
+        [ ! -f "$wheel" ] || wheels+=("$wheel")
+    done
+    [ ${#wheels[@]} -gt 0 ] || die "finds no wheel of omnilive-edge in $wheelhouse" \
+        "pip wheel --wheel-dir $wheelhouse '.[serve]' where there is a network (README.md)"
+fi
 
 # Prints the class of this machine: a name in configs/.
 this_device() {
@@ -140,16 +158,40 @@ for group in audio video render; do
     fi
 done
 
+free_space() {
+    echo "1G should be free in $program, there is $(df -h --output=avail "$program" | tail -n 1 | xargs)"
+}
+
 # JetPack's TensorRT is a system package of Python's: the environment sees those.
-[ -x "$venv/bin/python" ] || "$python" -m venv --system-site-packages "$venv"
-pip=("$venv/bin/python" -m pip install --quiet --disable-pip-version-check)
+# One that was cut short has no pip; one of a Python that the system no longer has does not run.
+"$venv/bin/python" -m pip --version >/dev/null 2>&1 ||
+    "$python" -m venv --clear --system-site-packages "$venv" ||
+    die "could not make $venv" "Mend what stands above and run this again; $(free_space)."
+
+# Installs with pip, whose own words say what went wrong.
+pip_install() {
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@" ||
+        die "could not install the program; pip says why above" \
+            "Mend that and run this again; $(free_space).${wheelhouse:+ Wheels must be for this Python and machine.}"
+}
+
+install -d "$program/share"
 if [ -n "$wheelhouse" ]; then
-    "${pip[@]}" --no-index --find-links "$wheelhouse" --upgrade 'omnilive-edge[serve]'
+    offline=(--no-index --find-links "$wheelhouse")
+    pip_install "${offline[@]}" --upgrade 'omnilive-edge[serve]'
+    # To pip a wheel of the same version is the same wheel.
+    installed=$program/share/wheels.sha256
+    sums=$(cd "$wheelhouse" && sha256sum "${wheels[@]##*/}")
+    if [ "$(cat "$installed" 2>/dev/null)" != "$sums" ]; then
+        pip_install "${offline[@]}" --force-reinstall --no-deps omnilive-edge
+        echo "$sums" >"$installed"
+    fi
 else
-    "${pip[@]}" --constraint "$here/../constraints/py$version.txt" "$here/..[serve]"
+    pip_install --constraint "$here/../constraints/py$version.txt" "$here/..[serve]"
+    rm -f "$program/share/wheels.sha256"
 fi
 
-install -d "$program/share" "$state" "$settings" "$(dirname "$unit")"
+install -d "$state" "$settings" "$(dirname "$unit")"
 install -m 644 "$here/README.md" "$program/share/README.md"
 sed "s|/opt/omnilive|$prefix|g" "$here/omnilive.service" >"$unit.new"
 chmod 644 "$unit.new"
@@ -161,69 +203,24 @@ token=$settings/token
 [ -e "$token" ] || (umask 077 && openssl rand -hex 24 >"$token")
 on_machine chown omnilive:omnilive "$token" "$state"
 
-# Makes a CA, and a certificate by it for the names in $1, as openssl writes them.
-make_certificates() {
-    (
-        cd "$certificates"
-        umask 077
-        exec 2>openssl.log
-        trap 'cat openssl.log >&3' ERR
-        if [ ! -e ca.key ]; then
-            openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 \
-                -subj "/CN=OmniLive local CA" -keyout ca.key -out ca.pem \
-                -addext "keyUsage=critical,keyCertSign,cRLSign"
-        fi
-        openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=omnilive" \
-            -keyout server.key -out server.csr
-        # Phones accept no longer life than 825 days.
-        printf 'subjectAltName=%s\nextendedKeyUsage=serverAuth\nbasicConstraints=CA:FALSE\n' "$1" \
-            >server.ext
-        openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -days 820 -extfile server.ext \
-            -set_serial "0x$(openssl rand -hex 15)" -out server.pem
-        rm server.csr server.ext
-        chmod 644 ca.pem server.pem
-        rm openssl.log
-    ) 3>&2
-}
-
-# Prints the names a certificate is for: this host's, its addresses, and those of --name.
-subject_names() {
-    local name seen=
-    for name in "$(hostname)" "$(hostname).local" localhost 127.0.0.1 \
-        $(hostname -I 2>/dev/null || true) ${names[@]+"${names[@]}"}; do
-        case ",$seen," in
-        *":$name,"*) continue ;;
-        esac
-        [[ $name =~ ^[A-Za-z0-9.:-]+$ ]] || die "--name is $name" "Give a host name or an address."
-        case $name in
-        *:* | *[!0-9.]*) case $name in
-            *:*) seen+=${seen:+,}IP:$name ;;
-            *) seen+=${seen:+,}DNS:$name ;;
-            esac ;;
-        *) seen+=${seen:+,}IP:$name ;;
-        esac
-    done
-    echo "$seen"
-}
-
 if [ -n "$tls" ]; then
-    certificates=$settings/tls
-    install -d "$certificates"
-    wanted=$(subject_names)
-    if ! [ "$(cat "$certificates/names" 2>/dev/null)" = "$wanted" ] ||
-        ! openssl x509 -checkend 2592000 -noout -in "$certificates/server.pem" >/dev/null 2>&1; then
-        make_certificates "$wanted"
-        echo "$wanted" >"$certificates/names"
-    fi
-    on_machine chown omnilive:omnilive "$certificates/server.key"
-    sed -i 's|^# \(tls_[a-z]* = \)|\1|' "$config"
+    "$here/certificates.sh" "$settings/tls" ${names[@]+"${names[@]}"}
+    on_machine chown omnilive:omnilive "$settings/tls/server.key"
+    ! grep -q '^# tls_' "$config" || sed -i 's|^# \(tls_[a-z]* = \)|\1|' "$config"
 fi
 
-if has_systemd; then
+if systemd_runs; then
     systemctl daemon-reload
-    systemctl enable omnilive.service
+fi
+if has_systemd; then
+    systemctl --quiet enable omnilive.service
 fi
 
+if [ -e "$state/pack/manifest.json" ]; then
+    pack="$state/pack, then: systemctl restart omnilive"
+else
+    pack="put it into $state/pack (docs: engines/README.md), then: systemctl start omnilive"
+fi
 scheme=http
 if grep -q '^tls_certificate = ' "$config"; then scheme=https; fi
 address=$(hostname -I 2>/dev/null | awk '{ print $1 }') || address=
@@ -233,7 +230,7 @@ cat <<EOF
 omnilive is installed in $program for $device.
   configuration  $config
   token          $token
-  engine pack    put it into $state/pack (docs: engines/README.md), then: systemctl start omnilive
+  engine pack    $pack
   page           $url
 EOF
 if [ "$scheme" = https ]; then

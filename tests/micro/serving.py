@@ -20,6 +20,10 @@ class Service:
     process: asyncio.subprocess.Process
 
 
+SERVE = "import sys\nfrom omnilive.cli.main import main\n{changed}\nsys.exit(main(sys.argv[1:]))"
+"""The command, in an interpreter where something was changed before."""
+
+
 @asynccontextmanager
 async def serving(pack: Path, state: Path, config: str = "") -> AsyncIterator[str]:
     """The URL of a service that is ready; the rest is as for ``service``."""
@@ -29,7 +33,7 @@ async def serving(pack: Path, state: Path, config: str = "") -> AsyncIterator[st
 
 @asynccontextmanager
 async def service(
-    pack: Path, state: Path, config: str = "", own: str = ""
+    pack: Path, state: Path, config: str = "", own: str = "", changed: str = ""
 ) -> AsyncIterator[Service]:
     """A service that is ready; it is told to stop in the end, unless it has ended.
 
@@ -38,12 +42,13 @@ async def service(
         state: empty folder for its sessions and configuration.
         config: TOML besides ``[service]``.
         own: TOML for ``[service]``.
+        changed: Python that is run in the service's process before it begins.
     """
     state.mkdir(parents=True, exist_ok=True)
     file = state / "omnilive.toml"
     file.write_text(f'{config}\n[service]\nport = 0\nstate = "{state}"\n{own}\n', encoding="utf-8")
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "omnilive.cli.main", "serve"),
+        *(sys.executable, "-c", SERVE.format(changed=changed), "serve"),
         *("--config", str(file), "--pack", str(pack)),
         stdout=asyncio.subprocess.PIPE,
     )

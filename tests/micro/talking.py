@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -147,9 +148,11 @@ class Talk:
 
 
 @asynccontextmanager
-async def talking(url: str, resume: str = "", after: int = 0) -> AsyncIterator[Talk]:
-    """A connection whose hello has been answered."""
-    async with aiohttp.ClientSession() as http:
+async def talking(
+    url: str, resume: str = "", after: int = 0, trust: ssl.SSLContext | None = None
+) -> AsyncIterator[Talk]:
+    """A connection whose hello has been answered; ``trust`` is what a phone trusts."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust or True)) as http:
         address = f"{url}v1/live" + ("?resume" if resume else "")
         socket = await http.ws_connect(address, protocols=(SUBPROTOCOL,))
         await socket.send_str(encode_text(Hello(1, resume, after)))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from serving import SERVE
 from supervisor import WAIT_S, Supervisor
 from talking import talking
 
@@ -25,8 +26,6 @@ WATCHED_S = 8.0
 
 DRAIN_S = 2.0
 """Enough for sessions without an answer to end."""
-
-SERVE = "import sys\nfrom omnilive.cli.main import main\n{changed}\nsys.exit(main(sys.argv[1:]))"
 
 HANGING_VOICE = """
 import threading

@@ -24,12 +24,12 @@ needs_openssl = pytest.mark.skipif(
 )
 
 
-def wheelhouse(folder: Path) -> Path:
+def wheelhouse(folder: Path, says: str = "stands in") -> Path:
     """A folder with one wheel: a program of that name that needs nothing."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     info = "omnilive_edge-1.0.dist-info"
     files = {
-        "omnilive_stand_in.py": "def main():\n    print('stands in')\n",
+        "omnilive_stand_in.py": f"def main():\n    print({says!r})\n",
         f"{info}/METADATA": "Metadata-Version: 2.1\nName: omnilive-edge\nVersion: 1.0\n"
         "Provides-Extra: serve\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
@@ -73,6 +73,9 @@ def test_again_changes_nothing_and_removal_keeps_state_unless_it_is_to_go(tmp_pa
     wheels = wheelhouse(tmp_path / "wheels")
     chosen = ("--device", "orin-nx-16gb", "--tls", "--name", "omni.example")
     chosen += ("--wheelhouse", str(wheels), "--python", sys.executable)
+    interpreter = root / "opt/omnilive/venv/bin/python"
+    interpreter.parent.mkdir(parents=True)
+    interpreter.symlink_to("/none/python")  # as after the system's Python was replaced
     first = install(root, *chosen)
     assert first.returncode == 0, first.stderr
     before = tree(root)
@@ -87,6 +90,9 @@ def test_again_changes_nothing_and_removal_keeps_state_unless_it_is_to_go(tmp_pa
     assert config.service.tls_certificate == "/etc/omnilive/tls/server.pem"
     program = root / "opt/omnilive/venv/bin/omnilive"
     assert subprocess.run([program], capture_output=True, text=True).stdout == "stands in\n"
+    wheelhouse(wheels, "of the same version, and another")
+    assert install(root, *chosen).returncode == 0
+    assert subprocess.run([program], capture_output=True, text=True).stdout.endswith("another\n")
     assert "system-site-packages = true" in (program.parents[1] / "pyvenv.cfg").read_text()
 
     # A phone that trusts the CA trusts the server by its name, and no secret can be read.
@@ -138,7 +144,9 @@ def test_another_prefix_is_the_units_too(tmp_path: Path) -> None:
         (("--purge",), "--purge goes with --uninstall"),
         (("--prefix", "here"), "--prefix is here"),
         (("--python", "/none"), "cannot run /none"),
+        (("--name", "not a name"), "--name is not a name"),
         (("--wheelhouse", "/none"), "finds no folder /none"),
+        (("--wheelhouse", str(DEPLOY)), f"finds no wheel of omnilive-edge in {DEPLOY}"),
     ],
 )
 def test_a_mistake_is_named_before_anything_is_installed(
@@ -154,5 +162,7 @@ def test_a_mistake_is_named_before_anything_is_installed(
     shutil.which("shellcheck") is None, reason="needs shellcheck: apt-get install shellcheck"
 )
 def test_shellcheck_finds_nothing() -> None:
-    said = subprocess.run(["shellcheck", str(INSTALLER)], capture_output=True, text=True)
+    said = subprocess.run(
+        ["shellcheck", *map(str, DEPLOY.glob("*.sh"))], capture_output=True, text=True
+    )
     assert (said.returncode, said.stdout) == (0, "")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from omnilive.errors import ConfigError, PackError
 from omnilive.service.config import ServiceConfig
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy_jetson"
@@ -49,10 +50,12 @@ def test_systemd_accepts_the_unit_and_not_one_with_a_mistake(tmp_path: Path) -> 
     assert "WatchdogSecs" in verify(unit).stderr
 
 
-def test_the_manager_waits_longer_than_a_drain_may_take() -> None:
+def test_the_manager_waits_longer_than_a_drain_may_take_and_starts_nothing_hopeless_again() -> None:
     service = section("Service")
     assert int(service["TimeoutStopSec"][0]) > ServiceConfig().drain_s
     assert (service["Type"], service["NotifyAccess"]) == (["notify"], ["main"])
     assert service["Restart"] == ["on-failure"]
+    hopeless = {ConfigError.exit_code, PackError.exit_code}
+    assert set(map(int, service["RestartPreventExitStatus"][0].split())) == hopeless
     assert service["ProtectSystem"] == ["strict"]
     assert int(service["WatchdogSec"][0]) > 0

@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 
 from omnilive import events
 from omnilive.errors import ConfigError, OutputError
+from omnilive.memory.keyframes import keyframe_id
+from omnilive.report.answer import answer_section
+from omnilive.report.markup import esc
 from omnilive.report.page import write_report
+from omnilive.report.questions import Question, Refresh
+from omnilive.report.reading import Stamped
+from omnilive.report.thumbnails import ThumbnailLimits, Thumbnails
 from report_pages import outline
 from report_runs import RunWriter, S, kitchen_run
 
@@ -106,6 +112,34 @@ def test_questions_and_answers_stand_side_by_side_in_a_table(tmp_path: Path) -> 
     assert "um, okay" in told["0:15.7"] and "filler, not answered" in told["0:15.7"]
     assert "by the sink. (|cancelled|)" in told["0:24.1"]
     assert len(rows) == 6
+
+
+def test_an_answer_shows_where_it_looked_again_and_at_what(tmp_path: Path) -> None:
+    plain = outline(write_report(kitchen_run().write(tmp_path / "plain")))
+    run, new = kitchen_run(), (keyframe_id(57 * S), keyframe_id(59 * S))
+    run.add(58_760_000, events.SceneRefreshed(-1, 6, 3, 0.4217, new, 800, 1100))
+    page = outline(write_report(run.write(tmp_path / "run")))
+    words = " ".join(page.text.split())
+    assert "The red mug looked again at 0:58.8 moved to the sink." in words
+    assert "cosine 0.422), 1 new frame" in words  # the other one was shown before
+    assert "0:58.8 looked again: the scene was another" in words  # on the timeline
+    assert "looked again" not in plain.text
+
+
+@given(st.text(max_size=60), st.lists(st.integers(0, 70), max_size=4))
+def test_a_mark_in_an_answer_changes_none_of_its_letters(answer: str, places: list[int]) -> None:
+    event = events.SceneRefreshed(0, 1, 0, 0.1, (), 0, 0)
+    looks = tuple(Refresh(0, answer[:place], event) for place in sorted(places))
+    ended = Stamped(1, 0, events.AnswerFinished(0, 1, answer, "en", 1, "stop"))
+    question = Question(0, 1, finished=ended, tokens_at=(0,), refreshed=looks)
+    shown = answer_section(question, Thumbnails(Path("none"), ThumbnailLimits()), 4, "")
+    quoted = re.search("<blockquote[^>]*>(.*)</blockquote>", shown, re.DOTALL)
+    assert quoted is not None
+    parts = quoted[1].split('<span class="again">')
+    assert len(parts) == 1 + len(places)
+    letters = "".join([parts[0], *(part.partition("</span>")[2] for part in parts[1:])])
+    if answer:
+        assert letters.replace(" ", "") == esc(answer).replace(" ", "")
 
 
 def test_what_was_retrieved_for_a_filler_is_folded_away(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from fakes_pack import write_pack
 from omnilive.config import RuntimeConfig
 from omnilive.engine.config import EngineConfig
 from omnilive.errors import PackError
@@ -19,8 +20,9 @@ from omnilive.service.config import ServiceConfig
 
 @pytest.mark.parametrize(("asked", "most"), [(0, allowed_cores()), (3, 3)])
 def test_engines_get_as_many_threads_as_lanes_have_cores_to_share(
-    monkeypatch: pytest.MonkeyPatch, asked: int, most: int
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, asked: int, most: int
 ) -> None:
+    write_pack(tmp_path)
     opened: list[EngineConfig] = []
 
     def open_pack(path: Path, *, config: EngineConfig, **_: Any) -> None:
@@ -29,7 +31,9 @@ def test_engines_get_as_many_threads_as_lanes_have_cores_to_share(
 
     monkeypatch.setattr(service, "open_pack", open_pack)
     config = dataclasses.replace(
-        RuntimeConfig(), service=ServiceConfig(pack="a"), engine=EngineConfig(threads=asked)
+        RuntimeConfig(),
+        service=ServiceConfig(pack=str(tmp_path)),
+        engine=EngineConfig(threads=asked),
     )
     with pytest.raises(PackError):
         asyncio.run(service.serve(config, print))

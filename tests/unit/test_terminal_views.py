@@ -16,7 +16,7 @@ from omnilive.cli.terminal_lines import line_for, printable
 from omnilive.cli.terminal_live import LiveView
 from omnilive.errors import OutputError
 from report_runs import RunWriter, S, kitchen_run
-from terminal_screens import INFO, events_of, manifest, piped, shown, terminal
+from terminal_screens import INFO, events_of, manifest, piped, shown, terminal, without_controls
 
 INJECTIONS = ["\x1b]0;owned\x07", "\x1b[2J\x1b[31m", "a\rb", "\x9b31m", "\u202etxt.exe", "\x08\x08"]
 
@@ -79,6 +79,14 @@ def test_a_line_tells_what_stands_in_for_clips(
     scores = tuple(0.1 for _ in clips)
     run.add(0, events.Grounded(0, 1, "best_above", clips, scores, (), fallback))
     assert told in [line.partition("] ")[2] for line in shown(piped(), run).splitlines()]
+
+
+def test_a_person_is_told_that_it_looked_again_in_a_pipe_and_on_a_terminal() -> None:
+    run = RunWriter()
+    run.add(3 * S, events.SceneRefreshed(0, 1, 3, 0.42, ("kf-1", "kf-2"), 5, 9))
+    for console in (piped(), terminal()):
+        told = without_controls(shown(console, run))
+        assert "[   3.00 s] looked again: the scene changed (cosine 0.420), 2 frames shown" in told
 
 
 def test_each_plain_line_is_whole_and_unwrapped_however_narrow_the_pipe() -> None:

@@ -133,6 +133,11 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     serve.add_argument(
         "--insecure", action="store_true", help="serve off loopback without asking for a token"
     )
+    serve.add_argument(
+        "--allow-inaccurate",
+        action="store_true",
+        help="serve a pack whose accuracy record misses its tolerance",
+    )
     serve.set_defaults(call=_serve)
 
 
@@ -206,6 +211,7 @@ def _serve(args: argparse.Namespace) -> int:
         host=args.host,
         port=args.port,
         insecure=args.insecure,
+        allow_inaccurate=args.allow_inaccurate,
     )
 
 

@@ -23,6 +23,7 @@ def serve(
     host: str | None,
     port: int | None,
     insecure: bool,
+    allow_inaccurate: bool,
 ) -> int:
     """Serve until told to stop; what is given here goes before the file.
 
@@ -35,7 +36,13 @@ def serve(
     file = Path(config_file) if config_file else None
     config = load_config("edge", file)
     config = load_config(config.service.preset, file)
-    given: dict[str, Any] = {"pack": pack, "host": host, "port": port, "insecure": insecure or None}
+    given: dict[str, Any] = {
+        "pack": pack,
+        "host": host,
+        "port": port,
+        "insecure": insecure or None,
+        "allow_inaccurate": allow_inaccurate or None,
+    }
     changes = {name: value for name, value in given.items() if value is not None}
     config = dataclasses.replace(config, service=dataclasses.replace(config.service, **changes))
     config.validate()

@@ -83,6 +83,10 @@ def line_for(at_us: int, event: events.Event) -> Line | None:
         tokens = counted(event.tokens, "token")
         silenced = f"{event.silenced_us / 1e6:.2f} s silenced"
         return Line(at_us, f"cancelled{kept}: {tokens}, {silenced}", "yellow")
+    if isinstance(event, events.SceneRefreshed):
+        frames = counted(len(event.frames), "frame")
+        text = f"looked again: the scene changed (cosine {event.cosine:.3f}), {frames} shown"
+        return Line(at_us, text, "cyan")
     if isinstance(event, events.SourceNotice):
         return Line(at_us, f"notice: {printable(event.what)}", "yellow")
     return _detail_for(at_us, event)

@@ -292,8 +292,8 @@ def _check_accuracy(manifest: Manifest, path: Path, *, allowed: bool) -> None:
             raise PackError(
                 clause,
                 where=f"{path}: engine {name}",
-                mend="omnilive run --allow-inaccurate uses it as it is; or rebuild it at a higher "
-                "precision: " + BUILD.format(pack=path),
+                mend="run and serve use it as it is with --allow-inaccurate; or rebuild it at a "
+                "higher precision: " + BUILD.format(pack=path),
             )
         _LOG.warning("omnilive: %s: engine %s %s", path, name, clause)
 

@@ -6,11 +6,10 @@ are many cards.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from omnilive import events
-from omnilive.report.markup import clock, duration, esc, span, thinned
+from omnilive.report.answer import answer_section
+from omnilive.report.markup import clock, definitions, duration, esc, frame_name, span, thinned
 from omnilive.report.model import ClipBar, Run
 from omnilive.report.questions import Question, stand_in, steps, total_us
 from omnilive.report.scale import Scale, scale_for
@@ -101,7 +100,7 @@ def _card(question: Question, page: _Page) -> str:
         + _latencies(question, page.longest_us)
         + _retrieval(question, page)
         + _evidence(question, page)
-        + _answer(question, page.sound)
+        + answer_section(question, page.thumbnails, page.evidence, page.sound)
     )
     return f'<article class="card" id="q{question.utterance}">{head}{body}</article>'
 
@@ -122,7 +121,7 @@ def _facts(question: Question) -> str:
         facts.append(("speech resumed", f"{question.reopened}×"))
     if len(question.transcripts) > 1:
         facts.append(("split into", f"{len(question.transcripts)} parts"))
-    return _definitions(facts)
+    return definitions(facts)
 
 
 def _latencies(question: Question, longest_us: int) -> str:
@@ -209,75 +208,14 @@ def _evidence(question: Question, page: _Page) -> str:
     if chosen.evicted:
         facts.append(("frames no longer kept", str(chosen.evicted)))
     shown = thinned(chosen.frames, page.evidence)
-    pictures = "".join(page.thumbnails.inline(i, f"shown: {_frame_name(i)}") for i in shown)
+    pictures = "".join(page.thumbnails.inline(i, f"shown: {frame_name(i)}") for i in shown)
     less = "" if len(shown) == len(chosen.frames) else f", {len(shown)} of them here"
     frames = "frame" if len(chosen.frames) == 1 else "frames"
     count = f"{len(chosen.frames)} {frames} shown to the reasoner{less}"
     return (
         f"<section><h4>Evidence <small>{count}</small></h4>"
-        f'<div class="pictures-row">{pictures}</div>{_definitions(facts)}</section>'
+        f'<div class="pictures-row">{pictures}</div>{definitions(facts)}</section>'
     )
-
-
-def _answer(question: Question, sound: str) -> str:
-    if question.unanswered or not (question.answer or question.tokens_at or question.cancelled):
-        return ""
-    facts: list[tuple[str, str]] = []
-    tokens = len(question.tokens_at)
-    if question.finished is not None:
-        tokens = question.finished.event.tokens
-        facts.append(("ended by", question.finished.event.reason))
-    facts.append(("tokens", str(tokens)))
-    if tokens > 1 and len(question.tokens_at) > 1:
-        took = question.tokens_at[-1] - question.tokens_at[0]
-        if took > 0:
-            facts.append(("decoding", f"{(len(question.tokens_at) - 1) / took * 1e6:.1f} tokens/s"))
-    if question.resumed:
-        facts.append(("went on", _resumptions(question)))
-    if question.cancelled is not None:
-        facts.extend(_cancellation(question.cancelled.at_us, question.cancelled.event))
-    text = esc(question.answer) or "<i>no text</i>"
-    return (
-        f"<section><h4>Answer{_hear(question, sound)}</h4>"
-        f'<blockquote lang="{esc(question.language)}">{text}</blockquote>'
-        f"{_definitions(facts)}</section>"
-    )
-
-
-def _hear(question: Question, sound: str) -> str:
-    """A link to the moment in the sound file at which the answer is heard."""
-    if not sound or not question.sentences:
-        return ""
-    first, last = question.sentences[0].event, question.sentences[-1].event
-    start_us, end_us = first.start_us, question.heard_until_us(last)
-    if end_us <= start_us:
-        return ""
-    where = f"{esc(sound)}#t={start_us / 1e6:.2f},{end_us / 1e6:.2f}"
-    return f' <small><a href="{where}">hear {span(start_us, end_us)}</a></small>'
-
-
-def _cancellation(at_us: int, cancelled: events.AnswerCancelled) -> Iterable[tuple[str, str]]:
-    yield "cancelled", f"at {clock(at_us)} by generation {cancelled.by_generation}"
-    yield "silenced", duration(cancelled.silenced_us)
-    if cancelled.spoken and cancelled.spoken != cancelled.text:
-        yield "spoken", cancelled.spoken
-
-
-def _resumptions(question: Question) -> str:
-    """How often an answer went on after an interruption that was none, and when it stopped."""
-    stops = ", ".join(clock(s.at_us) for s in question.interrupted[: question.resumed])
-    return f"after it was interrupted for nothing at {stops}"
-
-
-def _definitions(facts: Iterable[tuple[str, str]]) -> str:
-    items = "".join(f"<div><dt>{esc(k)}</dt><dd>{esc(v)}</dd></div>" for k, v in facts)
-    return f'<dl class="facts">{items}</dl>' if items else ""
-
-
-def _frame_name(keyframe: str) -> str:
-    """Keyframe ids end in their PTS in microseconds; anything else is shown as it is."""
-    digits = keyframe.rpartition("-")[2]
-    return f"frame at {clock(int(digits))}" if digits.isascii() and digits.isdigit() else keyframe
 
 
 _STEP_COLOURS = (

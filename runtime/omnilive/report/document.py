@@ -87,10 +87,15 @@ _DROPPED_KEY = (
     '<li><svg width="10" height="10"><line class="dropped" x1="5" x2="5" y1="1" y2="9"/></svg>'
     "frame dropped</li>"
 )
+_LOOKED_KEY = (
+    '<li><svg width="10" height="12"><path class="looked" d="M1 6l4 -6l4 6l-4 6z"/></svg>'
+    "looked again: the scene had changed</li>"
+)
 
 
 def _key(run: Run) -> str:
     odd = (_NOTICE_KEY if run.notices else "") + (_DROPPED_KEY if run.dropped_us else "")
+    odd += _LOOKED_KEY if any(q.refreshed for q in run.questions) else ""
     return f'<ul class="legend key">{_KEY}{odd}</ul>'
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from omnilive.report.markup import clock, duration, esc, fitted, span, text_width, thinned
 from omnilive.report.model import Run
-from omnilive.report.questions import Question, stand_in
+from omnilive.report.questions import Question, Refresh, stand_in
 from omnilive.report.scale import Scale, rows_for
 
 MAX_ITEMS = 1_500
@@ -27,6 +27,7 @@ _CHAR_PX = 6.4
 _MANY_LINKS = 60
 _FAR_PX = 1_600
 _STUB_PX = 70
+_MAX_REFRESHES = 50
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,8 @@ def heard(run: Run, scale: Scale, carded: Set[int]) -> Drawn:
 def answers(run: Run, scale: Scale, carded: Set[int]) -> Drawn:
     """Sentences where they sound, and their words below; ``carded``: questions linked.
 
-    What a barge-in silenced is hatched; the wait before is a thin line.
+    What a barge-in silenced is hatched; the wait before is a thin line; a diamond is where it
+    looked again.
     """
     answered = [q for q in run.questions if q.sentences or q.tokens_at]
     shown = thinned(answered, MAX_ITEMS // 2)
@@ -170,6 +172,7 @@ def answers(run: Run, scale: Scale, carded: Set[int]) -> Drawn:
         )
         sentences = range(len(question.sentences[:200]))
         parts.extend(_sentence(question, i, scale, carded) for i in sentences)
+        parts.extend(_refresh(refresh, scale) for refresh in question.refreshed[:_MAX_REFRESHES])
     words, height, crowded = _chips(
         [
             (q.sentences[0].event.start_us, q.answer, q, "said")
@@ -209,6 +212,15 @@ def _sentence(question: Question, index: int, scale: Scale, carded: Set[int]) ->
             f" {esc(sentence.text, 300)}</title></rect>"
         )
     return "".join(parts) + "</a>"
+
+
+def _refresh(refresh: Refresh, scale: Scale) -> str:
+    """A mark where an answer looked again; it may be decoded long before it is heard."""
+    x = scale.x(refresh.at_us)
+    return (
+        f'<path class="looked" d="M{x - 4:.1f} {_TRACK_PX / 2}l4 -6l4 6l-4 6z">'
+        f"<title>{clock(refresh.at_us)} looked again: the scene was another</title></path>"
+    )
 
 
 def _chips(

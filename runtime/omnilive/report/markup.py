@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -93,3 +93,15 @@ def thinned(items: Sequence[T], limit: int) -> tuple[T, ...]:
     if len(items) <= limit:
         return tuple(items)
     return tuple(items[i * len(items) // limit] for i in range(limit))
+
+
+def definitions(facts: Iterable[tuple[str, str]]) -> str:
+    """A list of what something is, each with its value; nothing when there are none."""
+    items = "".join(f"<div><dt>{esc(k)}</dt><dd>{esc(v)}</dd></div>" for k, v in facts)
+    return f'<dl class="facts">{items}</dl>' if items else ""
+
+
+def frame_name(keyframe: str) -> str:
+    """Keyframe ids end in their PTS in microseconds; anything else is shown as it is."""
+    digits = keyframe.rpartition("-")[2]
+    return f"frame at {clock(int(digits))}" if digits.isascii() and digits.isdigit() else keyframe

@@ -23,6 +23,15 @@ _STAND_IN = {
 
 
 @dataclass(frozen=True)
+class Refresh:
+    """It looked again at ``at_us``, when the answer was as far as ``text``."""
+
+    at_us: int
+    text: str
+    event: events.SceneRefreshed
+
+
+@dataclass(frozen=True)
 class Question:
     """Everything the log says about one utterance, or one typed question.
 
@@ -37,6 +46,7 @@ class Question:
         reopened: how often speech resumed after an endpoint.
         interrupted: each time its answer was stopped; it may have gone on.
         resumed: how often it went on.
+        refreshed: each time its answer went on with the newest frames, since the scene changed.
     """
 
     utterance: int
@@ -57,6 +67,7 @@ class Question:
     reopened: int = 0
     interrupted: tuple[Stamped[events.AnswerInterrupted], ...] = ()
     resumed: int = 0
+    refreshed: tuple[Refresh, ...] = ()
 
     @property
     def typed(self) -> bool:
@@ -173,6 +184,7 @@ class _Draft:
     cancelled: Stamped[events.AnswerCancelled] | None = None
     interrupted: list[Stamped[events.AnswerInterrupted]] = field(default_factory=list)
     resumed: int = 0
+    refreshed: list[Refresh] = field(default_factory=list)
 
     def reopened_as(self, generation: int) -> _Draft:
         """The utterance after speech resumed: only what was split off before stays heard."""
@@ -189,7 +201,7 @@ class _Draft:
     def question(self) -> Question:
         values = dict(vars(self))
         del values["split_off"]
-        for name in ("transcripts", "tokens_at", "sentences", "interrupted"):
+        for name in ("transcripts", "tokens_at", "sentences", "interrupted", "refreshed"):
             values[name] = tuple(values[name])
         values["decoded"] = "".join(self.decoded)
         return Question(**values)
@@ -236,6 +248,8 @@ def _take(draft: _Draft, event_id: int, at_us: int, event: events.Event) -> None
         draft.decoded.append(event.text)
     elif isinstance(event, events.SentenceSpoken):
         draft.sentences.append(Stamped(event_id, at_us, event))
+    elif isinstance(event, events.SceneRefreshed):
+        draft.refreshed.append(Refresh(at_us, "".join(draft.decoded[: event.tokens]), event))
     elif isinstance(event, events.AnswerInterrupted):
         draft.interrupted.append(Stamped(event_id, at_us, event))
     elif isinstance(event, events.AnswerResumed):

@@ -25,6 +25,7 @@ _STAGE_HELP = {
     "ground": "question → selected clips",
     "evidence": "frames chosen, stitched, encoded; prompt built",
     "decode": "one answer token",
+    "refresh": "the newest frames shown to an answer that goes on",
     "speak": "one sentence → audio",
 }
 

@@ -19,6 +19,8 @@ class ServiceConfig:
 
     pack: str = ""
     """Folder of the engine pack."""
+    allow_inaccurate: bool = False
+    """Serve a pack whose accuracy record missed its tolerance."""
     preset: str = "edge"
     """What the rest of the configuration changes: edge, paper or demo-compat."""
     state: str = "out/serve"

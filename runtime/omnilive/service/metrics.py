@@ -68,6 +68,7 @@ class Metrics:
             registry, "generations_cancelled", "Generations whose work was stopped"
         )
         self._clips = _counter(registry, "clips", "Clips closed")
+        self._ended = _counter(registry, "sessions_ended", "Sessions that are over", "how")
         process = psutil.Process()
         for name, what, read in (
             ("sessions", "Sessions now", sessions),
@@ -80,6 +81,10 @@ class Metrics:
     def time_stage(self, stage: str, wall_us: int) -> None:
         """Take what a stage was measured to take; from any thread."""
         self._stages.labels(stage).observe(wall_us / 1e6)
+
+    def count_end(self, *, failed: bool) -> None:
+        """A session is over."""
+        self._ended.labels("failed" if failed else "ended").inc()
 
     def listener(self) -> Callable[[int, int, Event], None]:
         """What takes the events of one session."""

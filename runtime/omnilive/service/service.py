@@ -20,6 +20,8 @@ from typing import NoReturn
 from aiohttp import web
 
 from omnilive.config import RuntimeConfig
+from omnilive.engine.manifest import Manifest
+from omnilive.engine.manifest_file import read_manifest
 from omnilive.engine.pack import EnginePack, open_pack
 from omnilive.engine.placement import lanes_on_device
 from omnilive.errors import ConfigError, EngineError, FitError, OmniLiveError, SetupError
@@ -90,6 +92,7 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
         )
         session.listen(metrics.listener())
         session.when_ended(metrics.lanes.add(partial(session.lane_use, BOUNDS_US)))
+        session.when_ended(partial(_note_end, session, metrics))
         return session
 
     def pull(session: LiveSession, url: str) -> None:
@@ -184,6 +187,12 @@ def leave(where: str) -> NoReturn:
     os._exit(error.exit_code)
 
 
+def _note_end(session: LiveSession, metrics: Metrics) -> None:
+    metrics.count_end(failed=session.error is not None)
+    if isinstance(session.error, OmniLiveError):  # any other has left its traceback
+        log.error("session %s failed: %s", session.names.id, session.error)
+
+
 async def _watch_own(sessions: Sessions, addresses: list[str]) -> None:
     """Keep a session of the service's own on its configured source; begin anew when it fails."""
     backoff, failures, rng = Backoff(), 0, random.Random()
@@ -238,14 +247,27 @@ def _open(config: RuntimeConfig) -> tuple[EnginePack, int]:
         raise ConfigError(
             "is empty", where="service.pack", mend="Name an engine pack there or with --pack."
         )
-    pack = open_pack(Path(config.service.pack), config=config.engine, rebuild=config.rebuild)
-    verdict = judge(pack.manifest, config)
+    path = Path(config.service.pack)
+    # Before the pack's files are hashed, or perhaps built again: either may take minutes.
+    _capacity(read_manifest(path), config)
+    pack = open_pack(
+        path,
+        allow_inaccurate=config.service.allow_inaccurate,
+        config=config.engine,
+        rebuild=config.rebuild,
+    )
+    return pack, _capacity(pack.manifest, config)  # one built again may need more
+
+
+def _capacity(manifest: Manifest, config: RuntimeConfig) -> int:
+    """How many sessions fit beside the weights. Raises FitError when not even one does."""
+    verdict = judge(manifest, config)
     capacity = sessions_that_fit(verdict.plan, verdict.limits)
     if capacity < 1:
         raise FitError(
-            shortage(verdict), where=f"engine pack {pack.manifest.name}", mend=how_to_mend(verdict)
+            shortage(verdict), where=f"engine pack {manifest.name}", mend=how_to_mend(verdict)
         )
-    return pack, capacity
+    return capacity
 
 
 def _tls(config: RuntimeConfig) -> ssl.SSLContext | None:

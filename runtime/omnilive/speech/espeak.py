@@ -1,4 +1,4 @@
-"""The embedded default voice: espeak-ng through ctypes. It never plays sound nor keeps state.
+"""The embedded default voice: espeak-ng. It never plays sound nor keeps state.
 
 espeak-ng is one per process: its state is C globals, so a lock guards every use. Some of that
 state (the pitch flutter's position) runs on from one utterance to the next and no function
@@ -8,83 +8,21 @@ library is loaded, used and unloaded per utterance: about 5 ms, and nothing is l
 
 from __future__ import annotations
 
-import _ctypes
-import ctypes
-import os
-import tempfile
 import threading
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
-import espeakng_loader
 import numpy as np
 import soxr
 
 from omnilive.engine.interface import F32
-from omnilive.errors import ConfigError, SetupError
+from omnilive.errors import ConfigError
 from omnilive.sources.types import SAMPLE_RATE_HZ
 from omnilive.speech.config import VoiceConfig
+from omnilive.speech.espeak_library import PITCH, RATE, VOLUME, EspeakLibrary, opened
 from omnilive.speech.words import Spoken, timed
-
-_MEND = "Reinstall the voice: pip install --force-reinstall espeakng-loader"
-
-# speak_lib.h of espeak-ng 1.52.
-_AUDIO_OUTPUT_SYNCHRONOUS = 2
-_INITIALIZE_DONT_EXIT = 0x8000
-_POS_CHARACTER = 1
-_CHARS_UTF8 = 1
-_EE_OK = 0
-_PARAMETER_RATE = 1
-_PARAMETER_VOLUME = 2
-_PARAMETER_PITCH = 3
-
-_EVENT_LIST_TERMINATED = 0
-_EVENT_WORD = 1
-
-_BUFFER_MS = 200
-"""Length of the blocks handed to the callback; the sound doesn't depend on it."""
-
-_PATH_LIMIT_BYTES = 140
-"""espeak-ng copies its data path into a buffer of 160 bytes and appends to it."""
-
-_RANDOM_SEED = 1
-"""Seed of the breath noise; any fixed value will do."""
-
-_INT16_SCALE = 32768.0
-
-
-class _EventId(ctypes.Union):
-    """``espeak_EVENT.id``."""
-
-    _fields_ = (
-        ("number", ctypes.c_int),
-        ("name", ctypes.c_char_p),
-        ("string", ctypes.c_char * 8),
-    )
-
-
-class _Event(ctypes.Structure):
-    """``espeak_EVENT``: ``text_position`` counts characters from 1, ``sample`` from 0."""
-
-    _fields_ = (
-        ("type", ctypes.c_int),
-        ("unique_identifier", ctypes.c_uint),
-        ("text_position", ctypes.c_int),
-        ("length", ctypes.c_int),
-        ("audio_position", ctypes.c_int),
-        ("sample", ctypes.c_int),
-        ("user_data", ctypes.c_void_p),
-        ("id", _EventId),
-    )
-
-
-_SynthCallback = ctypes.CFUNCTYPE(
-    ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(_Event)
-)
 
 
 class EspeakVoice:
@@ -109,7 +47,7 @@ class EspeakVoice:
         config.validate()
         self._config = config
         self._data_path = data_path
-        with self._opened() as (library, _):
+        with self._opened() as library:
             self._select(library, "en")
             self._select(library, "zh")
 
@@ -134,52 +72,25 @@ class EspeakVoice:
         sayable = plain_text(text)
         if not any(c.isalnum() for c in sayable):
             return Spoken(text, np.zeros(0, np.float32), ())
-        blocks: list[bytes] = []
-        began: list[tuple[int, int]] = []
-
-        def collect(wave: int | None, count: int, events: Any) -> int:
-            if wave and count > 0:
-                blocks.append(ctypes.string_at(wave, count * 2))
-            for event in takewhile(lambda e: e.type != _EVENT_LIST_TERMINATED, events or ()):
-                if event.type == _EVENT_WORD:
-                    began.append((event.text_position - 1, event.sample))
-            return 0
-
-        callback = _SynthCallback(collect)
-        with self._opened() as (library, rate_hz):
-            library.espeak_SetSynthCallback(callback)
-            library.espeak_ng_SetRandSeed(ctypes.c_long(_RANDOM_SEED))
+        with self._opened() as library:
             self._select(library, language)
             for parameter, value in (
-                (_PARAMETER_RATE, self._config.rate_wpm),
-                (_PARAMETER_VOLUME, self._config.volume),
-                (_PARAMETER_PITCH, self._config.pitch),
+                (RATE, self._config.rate_wpm),
+                (VOLUME, self._config.volume),
+                (PITCH, self._config.pitch),
             ):
-                library.espeak_SetParameter(parameter, value, 0)
-            data = sayable.encode("utf-8")
-            status = library.espeak_Synth(
-                ctypes.c_char_p(data),
-                ctypes.c_size_t(len(data) + 1),
-                ctypes.c_uint(0),
-                _POS_CHARACTER,
-                ctypes.c_uint(0),
-                ctypes.c_uint(_CHARS_UTF8),
-                None,
-                None,
-            )
-        if status != _EE_OK:
-            raise SetupError(f"failed with status {status}", where="espeak-ng", mend=_MEND)
-        wave = np.frombuffer(b"".join(blocks), np.int16).astype(np.float32) / _INT16_SCALE
-        resampled = soxr.resample(wave, rate_hz, SAMPLE_RATE_HZ)
+                library.set(parameter, value)
+            said = library.say(sayable)
+        resampled = soxr.resample(said.samples, library.rate_hz, SAMPLE_RATE_HZ)
         samples = np.clip(np.asarray(resampled, np.float32), -1.0, 1.0)
         skipped = text.find(sayable[0])
         return timed(
             text,
             samples,
-            [(at + skipped, sample * SAMPLE_RATE_HZ // rate_hz) for at, sample in began],
+            [(at + skipped, s * SAMPLE_RATE_HZ // library.rate_hz) for at, s in said.words],
         )
 
-    def _select(self, library: ctypes.CDLL, language: str) -> None:
+    def _select(self, library: EspeakLibrary, language: str) -> None:
         names = {
             "en": ("english_voice", self._config.english_voice),
             "zh": ("chinese_voice", self._config.chinese_voice),
@@ -187,38 +98,18 @@ class EspeakVoice:
         if language not in names:
             raise ValueError(f"language is {language!r}, expected en or zh")
         field, name = names[language]
-        if library.espeak_SetVoiceByName(name.encode("ascii")) != _EE_OK:
+        if not library.select(name):
             raise ConfigError(
                 f"espeak-ng has no voice {name!r}",
                 where=f"voice.{field}",
-                mend="Name one of its voices, e.g. en-us, en-gb, cmn, or en-us+f3",
+                mend="Name one of its voices, e.g. en-us, en, cmn, or en-us+f3",
             )
 
     @contextmanager
-    def _opened(self) -> Iterator[tuple[ctypes.CDLL, int]]:
-        """The freshly loaded library and its sample rate in Hz, while the lock is held."""
-        with self._library_lock, short_data_path(self._data_path) as data_path:
-            try:
-                library = ctypes.CDLL(espeakng_loader.get_library_path())
-            except OSError as e:
-                raise SetupError(
-                    f"cannot be loaded ({e})", where="espeak-ng library", mend=_MEND
-                ) from e
-            try:
-                rate_hz = library.espeak_Initialize(
-                    _AUDIO_OUTPUT_SYNCHRONOUS,
-                    _BUFFER_MS,
-                    ctypes.c_char_p(os.fsencode(data_path)),
-                    _INITIALIZE_DONT_EXIT,
-                )
-                if rate_hz <= 0:
-                    raise SetupError("is missing or damaged", where="espeak-ng data", mend=_MEND)
-                try:
-                    yield library, int(rate_hz)
-                finally:
-                    library.espeak_Terminate()
-            finally:
-                _ctypes.dlclose(library._handle)
+    def _opened(self) -> Iterator[EspeakLibrary]:
+        """The freshly loaded library, while the lock is held."""
+        with self._library_lock, opened(self._data_path) as library:
+            yield library
 
 
 def plain_text(text: str) -> str:
@@ -231,21 +122,3 @@ def plain_text(text: str) -> str:
 
 
 _UNSAYABLE = frozenset({"Cc", "Cn", "Co", "Cs"})
-
-
-@contextmanager
-def short_data_path(data_path: Path | None) -> Iterator[Path]:
-    """The data folder under a path that fits espeak-ng's buffer."""
-    try:
-        path = Path(espeakng_loader.get_data_path()) if data_path is None else data_path
-    except RuntimeError as e:
-        raise SetupError("is missing", where="espeak-ng data", mend=_MEND) from e
-    if not (path / "phontab").is_file():
-        raise SetupError("is missing", where=f"espeak-ng data {path}", mend=_MEND)
-    if len(os.fsencode(path)) <= _PATH_LIMIT_BYTES:
-        yield path
-        return
-    with tempfile.TemporaryDirectory(prefix="espeak-") as folder:
-        link = Path(folder) / "espeak-ng-data"
-        link.symlink_to(path.absolute(), target_is_directory=True)
-        yield link
