@@ -168,7 +168,7 @@ def test_a_frame_is_encoded_while_another_thread_keeps_the_interpreter(pack: Eng
         return Work(encoding.features(), 0)
 
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(LONG_S)
+    sys.setswitchinterval(2 * LONG_S)
     try:
         lanes.submit(Job(Lane.SEE, encode, lambda f: found.append(f.value), native=encoding.native))
         until = time.monotonic() + LONG_S
@@ -207,7 +207,7 @@ def test_engines_hand_on_their_results_while_another_thread_keeps_the_interprete
 
     interval = sys.getswitchinterval()
     with served(SEE, REMEMBER) as scheduler:
-        sys.setswitchinterval(LONG_S)
+        sys.setswitchinterval(2 * LONG_S)
         try:
             chain: list[LaneTicket] = []
             for _ in range(10):
