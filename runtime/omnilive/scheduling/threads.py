@@ -164,6 +164,7 @@ class ThreadLanes(Lanes):
             job,
             partial(timed, job),
             generation=job.generation,
+            deadline_ns=None if job.deadline_us is None else self._clock.at_ns(job.deadline_us),
             name=job.title,
         )
         if not isinstance(ticket, str):
