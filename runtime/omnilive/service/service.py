@@ -22,10 +22,9 @@ from aiohttp import web
 from omnilive.config import RuntimeConfig
 from omnilive.engine.pack import EnginePack, open_pack
 from omnilive.errors import ConfigError, EngineError, FitError, OmniLiveError, SetupError
-from omnilive.lanes import LaneCores, cores_shared
+from omnilive.lanes import LaneCores
 from omnilive.plan.verdict import how_to_mend, judge, shortage
-from omnilive.realtime import with_measured_threads
-from omnilive.scheduling.cores import core_shares
+from omnilive.realtime import cores_of_all_sessions, with_measured_threads
 from omnilive.service.access import is_loopback, read_token
 from omnilive.service.admission import sessions_that_fit
 from omnilive.service.app import Served, make_app
@@ -69,7 +68,7 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
     loop = asyncio.get_running_loop()
     notify("STATUS=opening the engine pack")
     pack, capacity = await asyncio.to_thread(_open, config)
-    cores = LaneCores(cores_shared(config.lanes, core_shares(config.engine.threads)))
+    cores = LaneCores(await asyncio.to_thread(cores_of_all_sessions, config))
     warm = asyncio.Event()
     metrics = Metrics(
         lambda: len(sessions), lambda: sum(s.outbox.unsent_bytes for s in sessions.all())
