@@ -123,10 +123,11 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
         await sessions.drain()
     finally:
         await runner.cleanup()
-        if len(sessions):
-            names = ", ".join(session.names.id for session in sessions.all())
-            leave(f"session {names}" if names else "a session that is being made")
-        await asyncio.to_thread(pack.close)
+        if not len(sessions):
+            await asyncio.to_thread(pack.close)
+    if len(sessions):
+        names = ", ".join(session.names.id for session in sessions.all())
+        leave(f"session {names}" if names else "a session that is being made")
 
 
 async def _warm_up(pack: EnginePack, stop: asyncio.Event, within_s: float) -> bool:
