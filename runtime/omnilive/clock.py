@@ -43,6 +43,10 @@ class MonotonicClock:
         """Microseconds since construction."""
         return (time.monotonic_ns() - self._start_ns) // 1000
 
+    def at_ns(self, time_us: int) -> int:
+        """The reading of the system's monotonic clock at that time."""
+        return self._start_ns + 1000 * time_us
+
     def at_us(self, monotonic_ns: int) -> float:
         """When that reading of the system's monotonic clock was, microseconds since then."""
         return (monotonic_ns - self._start_ns) / 1000

@@ -10,7 +10,7 @@ from omnilive._native import LaneCores
 from omnilive.scheduling.base import LaneFullError, Lanes, Timer
 from omnilive.scheduling.config import LanesConfig
 from omnilive.scheduling.jobs import Finished, Job, Lane, Progress, Work
-from omnilive.scheduling.threads import ThreadLanes, cores_shared
+from omnilive.scheduling.threads import ThreadLanes
 from omnilive.scheduling.use import Durations, LaneUse
 from omnilive.scheduling.virtual import VirtualLanes
 
@@ -29,5 +29,4 @@ __all__ = [
     "Timer",
     "VirtualLanes",
     "Work",
-    "cores_shared",
 ]

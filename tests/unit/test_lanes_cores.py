@@ -19,8 +19,8 @@ from omnilive.config import RuntimeConfig
 from omnilive.engine.config import EngineConfig
 from omnilive.engine.manifest import EngineInfo
 from omnilive.engine.placement import lanes_on_device
-from omnilive.lanes import Job, Lane, LaneCores, LanesConfig, ThreadLanes, Work, cores_shared
-from omnilive.realtime import with_measured_threads
+from omnilive.lanes import Job, Lane, LaneCores, LanesConfig, ThreadLanes, Work
+from omnilive.realtime import cores_of_all_sessions, with_measured_threads
 from omnilive.scheduling.cores import (
     allowed_cores,
     core_shares,
@@ -222,9 +222,16 @@ def test_lanes_that_share_cores_leave_them_to_others_when_they_close() -> None:
     assert cores.members == 1
 
 
-def test_sessions_share_as_many_cores_as_configured_or_as_an_engine_uses() -> None:
-    assert cores_shared(LanesConfig(cores=3), core_shares(6)) == 3
-    assert cores_shared(LanesConfig(), core_shares(6)) == 6
-    assert cores_shared(LanesConfig(), {}) == 0
+@given(threads=st.integers(1, 64), worth=st.integers(1, 64), cores=st.integers(0, 64))
+def test_sessions_share_all_cores_there_are_unless_configured(
+    threads: int, worth: int, cores: int
+) -> None:
+    config = dataclasses.replace(
+        RuntimeConfig(), engine=EngineConfig(threads=threads), lanes=LanesConfig(cores=cores)
+    )
+    assert cores_of_all_sessions(config, lambda: worth) == (cores or max(threads, worth))
+
+
+def test_fewer_than_no_cores_are_refused() -> None:
     with pytest.raises(ValueError, match="fewer than 0"):
         LaneCores(-1)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lane_jobs import WAIT_S, job, soon
+from lane_jobs import WAIT_S, MakeLanes, job, soon
 from omnilive.lanes import Job, Lane, Lanes, ThreadLanes, VirtualLanes, Work
 from omnilive.scheduling.trace import Span, chrome_trace, write_trace
 from omnilive.tasks import Task, TaskQueue
@@ -56,6 +56,24 @@ def test_the_figures_of_a_lane_count_its_jobs_by_fate(traced: Lanes) -> None:
     see = traced.figures()["see"]
     assert (see["submitted"], see["done"], see["cancelled"]) == (3, 2, 1)
     assert traced.figures()["reason"]["done"] == 1
+
+
+@pytest.mark.parametrize("make", [VirtualLanes, ThreadLanes])
+def test_the_figures_of_a_lane_count_missed_deadlines(make: MakeLanes) -> None:
+    lanes = make()
+
+    def begin() -> None:
+        for deadline_us in (-1, 3_600_000_000, None):
+            lanes.submit(
+                Job(Lane.SEE, lambda: Work(None, 10), lambda f: None, deadline_us=deadline_us)
+            )
+
+    lanes.start()
+    soon(lanes, begin)
+    lanes.run()
+    lanes.close()
+    see = lanes.figures()["see"]
+    assert (see["done"], see["missed"]) == (3, 1)
 
 
 def test_only_the_newest_spans_are_kept() -> None:

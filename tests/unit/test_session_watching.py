@@ -66,6 +66,17 @@ def test_frames_are_let_go_while_memory_is_behind_and_no_clip_is_lost(
     assert sum(e.frames for e in room.events(events.ClipClosed)) == len(encoded)
 
 
+@pytest.mark.parametrize(("frame_us", "missed"), [(S, 0), (S + 1, 1)])
+def test_a_frame_seen_after_the_next_one_is_due_is_counted_as_late(
+    frame_us: int, missed: int
+) -> None:
+    room = Room(costs=VirtualCostConfig(frame_us=frame_us))
+    room.show(0)
+    room.run(2)
+    see = room.lanes.figures()["see"]
+    assert (see["done"], see.get("missed", 0)) == (1, missed)
+
+
 def test_a_clip_compressed_for_a_question_is_not_compressed_again_when_it_closes() -> None:
     room = Room()
     shades(room, 4, 4)

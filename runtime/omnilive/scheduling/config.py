@@ -35,7 +35,8 @@ class LanesConfig:
     spin_us: int = 50
     """How long an idle lane looks for work before it sleeps, microseconds; real time only."""
     cores: int = 0
-    """Cores that the jobs of all lanes share in real time; 0: as many as engines run on."""
+    """Cores that the jobs of all lanes share in real time, of a service those of all its sessions;
+    0: as many as an engine runs on, of a service all there are."""
     patience_ms: int = 1_000
     """How long more important lanes may keep the cores from one that is ready, milliseconds."""
 

@@ -75,6 +75,8 @@ class Job:
         dropped: called on the loop instead of ``done``, when a full lane or a stale generation
             drops the job or its result.
         generation: None for work that outlives any turn, such as perception.
+        deadline_us: stream time by which it should have ended; None for any. Equally important
+            lanes go by it, and an end after it is counted in the lane's figures as ``missed``.
         name: what a trace calls it; by default what ``run`` is called.
         native: does the work on the lane, whoever has the interpreter meanwhile.
     """
@@ -84,6 +86,7 @@ class Job:
     done: Callable[[Finished[Any]], None]
     dropped: Callable[[], None] | None = None
     generation: int | None = None
+    deadline_us: int | None = None
     name: str = ""
     native: Native | None = None
 

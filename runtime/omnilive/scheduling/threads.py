@@ -33,11 +33,6 @@ PRIORITY = {Lane.LISTEN: 0, Lane.SEE: 1, Lane.SPEAK: 2, Lane.REASON: 3, Lane.REM
 """Who gets the cores first: ears and eyes before words, and what can wait last."""
 
 
-def cores_shared(config: LanesConfig, shares: Mapping[Lane, int]) -> int:
-    """Cores that lanes share: as configured, or as many as their largest job keeps busy."""
-    return config.cores or max(shares.values(), default=0)
-
-
 class ThreadLanes(Lanes):
     """Jobs run on the thread of their lane, results are handed back to the loop's thread.
 
@@ -68,7 +63,7 @@ class ThreadLanes(Lanes):
             drop_oldest=[lane in DROP_OLDEST for lane in Lane],
             priorities=[PRIORITY[lane] for lane in Lane],
             permits=[shares.get(lane, 0) for lane in Lane],
-            cores=cores_shared(self._config, shares) if cores is None else cores,
+            cores=cores or self._config.cores or max(shares.values(), default=0),
             spin_us=self._config.spin_us,
             patience_us=self._config.patience_ms * 1_000,
             trace_capacity=spans_kept,
@@ -171,13 +166,25 @@ class ThreadLanes(Lanes):
 
     def _admit(self, job: Job) -> list[Job] | None:
         lane, generation, name = INDEX[job.lane], job.generation, job.title
+        deadline_ns = None if job.deadline_us is None else self._clock.at_ns(job.deadline_us)
         if job.native is None:
             ticket, made_way = self._scheduler.submit(
-                lane, job, partial(timed, job), generation=generation, name=name
+                lane,
+                job,
+                partial(timed, job),
+                generation=generation,
+                deadline_ns=deadline_ns,
+                name=name,
             )
         else:
             ticket, made_way = self._scheduler.submit_native(
-                lane, job.native.job, generation=generation, name=name, reports=True, owner=job
+                lane,
+                job.native.job,
+                generation=generation,
+                deadline_ns=deadline_ns,
+                name=name,
+                reports=True,
+                owner=job,
             )
         if not isinstance(ticket, str):
             return made_way

@@ -119,6 +119,8 @@ class VirtualLanes(Lanes):
         """Free the lane, hand the result over, start what waits."""
         self._running.discard(job.lane)
         self._record(job, "done", started_us)
+        if job.deadline_us is not None and self.now_us() > job.deadline_us:
+            self._counts[job.lane]["missed"] += 1
         self._hand_over(job, finished)
         self._start_next(job.lane)
 

@@ -23,12 +23,10 @@ from omnilive.config import RuntimeConfig
 from omnilive.engine.manifest import Manifest
 from omnilive.engine.manifest_file import read_manifest
 from omnilive.engine.pack import EnginePack, open_pack
-from omnilive.engine.placement import lanes_on_device
 from omnilive.errors import ConfigError, EngineError, FitError, OmniLiveError, SetupError
-from omnilive.lanes import LaneCores, cores_shared
+from omnilive.lanes import LaneCores
 from omnilive.plan.verdict import how_to_mend, judge, shortage
-from omnilive.realtime import with_measured_threads
-from omnilive.scheduling.cores import core_shares
+from omnilive.realtime import cores_of_all_sessions, with_measured_threads
 from omnilive.service.access import is_loopback, read_token
 from omnilive.service.admission import sessions_that_fit
 from omnilive.service.app import Served, make_app
@@ -77,8 +75,7 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
     loop = asyncio.get_running_loop()
     notify("STATUS=opening the engine pack")
     pack, capacity = await asyncio.to_thread(_open, config)
-    on_device = lanes_on_device(pack.manifest.engines, config.engine)
-    cores = LaneCores(cores_shared(config.lanes, core_shares(config.engine.threads, on_device)))
+    cores = LaneCores(await asyncio.to_thread(cores_of_all_sessions, config))
     warm = asyncio.Event()
     metrics = Metrics(
         lambda: len(sessions),
@@ -140,10 +137,11 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
         await sessions.drain()
     finally:
         await runner.cleanup()
-        if len(sessions):
-            names = ", ".join(session.names.id for session in sessions.all())
-            leave(f"session {names}" if names else "a session that is being made")
-        await asyncio.to_thread(pack.close)
+        if not len(sessions):
+            await asyncio.to_thread(pack.close)
+    if len(sessions):
+        names = ", ".join(session.names.id for session in sessions.all())
+        leave(f"session {names}" if names else "a session that is being made")
 
 
 async def _warm_up(pack: EnginePack, config: RuntimeConfig, stop: asyncio.Event) -> bool:

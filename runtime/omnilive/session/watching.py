@@ -61,6 +61,7 @@ class Watcher:
         self._lanes = lanes
         self._log = log
         self._costs = costs
+        self._period_us = frame_period_us
         self._cut_feature = cut_feature
         # Besides the clips that frames are let in for: the one that ends with the stream, the
         # live generation's question, and what is prepared for it as speech starts and ends.
@@ -132,7 +133,15 @@ class Watcher:
 
         self._under_way += 1
         self._lanes.submit(
-            Job(Lane.SEE, encode, self._on_features, dropped=dropped, native=encoding.native)
+            Job(
+                Lane.SEE,
+                encode,
+                self._on_features,
+                dropped=dropped,
+                native=encoding.native,
+                # By when the next frame is there.
+                deadline_us=frame.pts_us + self._period_us,
+            )
         )
 
     def finish(self) -> None:
