@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import threading
 from pathlib import Path
 
@@ -142,3 +144,34 @@ def test_data_under_a_path_longer_than_the_library_takes_still_works(
     data.symlink_to(espeakng_loader.get_data_path(), target_is_directory=True)
     far = EspeakVoice(VoiceConfig(), data_path=data)
     np.testing.assert_array_equal(far.synthesize(QUESTION, "en"), voice.synthesize(QUESTION, "en"))
+
+
+class _Heap(ctypes.Structure):
+    """``struct mallinfo2`` of glibc, bytes."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    )
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="counts by glibc 2.33")
+def test_nothing_stays_of_what_was_said(voice: EspeakVoice) -> None:
+    heap = ctypes.CDLL(None).mallinfo2
+    heap.restype = _Heap
+
+    def held() -> int:
+        gc.collect()
+        return int(heap().uordblks)
+
+    def say() -> None:
+        for _ in range(100):
+            voice.synthesize("one", "en")
+
+    say()
+    before = held()
+    say()
+    assert held() - before < 100 * 1_000

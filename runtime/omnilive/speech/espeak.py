@@ -42,6 +42,9 @@ _PARAMETER_RATE = 1
 _PARAMETER_VOLUME = 2
 _PARAMETER_PITCH = 3
 
+_MALLOC_LISTS = (b"1.50", b"1.51", b"1.52")
+"""Versions whose espeak_ListVoices returns a block of malloc's (voices.c)."""
+
 _EVENT_LIST_TERMINATED = 0
 _EVENT_WORD = 1
 
@@ -191,7 +194,7 @@ class EspeakVoice:
             raise ConfigError(
                 f"espeak-ng has no voice {name!r}",
                 where=f"voice.{field}",
-                mend="Name one of its voices, e.g. en-us, en-gb, cmn, or en-us+f3",
+                mend="Name one of its voices, e.g. en-us, en, cmn, or en-us+f3",
             )
 
     @contextmanager
@@ -213,12 +216,27 @@ class EspeakVoice:
                 )
                 if rate_hz <= 0:
                     raise SetupError("is missing or damaged", where="espeak-ng data", mend=_MEND)
+                voices = _list_voices(library)
                 try:
                     yield library, int(rate_hz)
                 finally:
                     library.espeak_Terminate()
+                    ctypes.CDLL(None).free(voices)
             finally:
                 _ctypes.dlclose(library._handle)
+
+
+def _list_voices(library: ctypes.CDLL) -> ctypes.c_void_p:
+    """The list that choosing a voice needs, which espeak-ng makes by malloc and never frees.
+
+    Asked for here so that it can be: two kilobytes for every piece spoken. None (which may be
+    freed as well) of a version that may keep it elsewhere; that one lists by itself.
+    """
+    library.espeak_Info.restype = ctypes.c_char_p
+    if not library.espeak_Info(None).startswith(_MALLOC_LISTS):
+        return ctypes.c_void_p()
+    library.espeak_ListVoices.restype = ctypes.c_void_p
+    return ctypes.c_void_p(library.espeak_ListVoices(None))
 
 
 def plain_text(text: str) -> str:
