@@ -65,7 +65,18 @@ class SessionNames:
 
 
 class LiveSession:
-    """Runs from ``start`` until its source ends, it is stopped, or it fails."""
+    """Runs from ``start`` until its source ends, it is stopped, or it fails.
+
+    Attributes:
+        names: what it is called.
+        folder: where it writes.
+        outbox: what it says to its client.
+        memory: what it remembers, as its events told it.
+        connection: who reads the outbox.
+        ended: set once it has ended; it holds no engine's memory from then on.
+        error: what it failed of, in words for its client.
+        events: how many there have been.
+    """
 
     def __init__(
         self,
@@ -85,16 +96,17 @@ class LiveSession:
         self.memory = MemoryView()
         self.connection: Reader | None = None
         self.ended = asyncio.Event()
-        self.error: BaseException | None = None
+        self.error: str | None = None
         self.events = 0
         self._loop = loop
         self._listeners: list[EventListener] = []
         self._asked = 0
+        self._ended_us = 0
         self._source_config = config.source
         self._clock = MonotonicClock()
         self._client_clock = SenderClock(self._clock.now_us, config.source.stall_ms * 1000)
         self._pulls = Pulls(self._make_puller)
-        self._session = Session(
+        self._session: Session | None = Session(
             pack,
             config,
             RunOptions(preset=preset, realtime=True),
@@ -123,7 +135,8 @@ class LiveSession:
         Returns:
             The utterance its events carry, or None when the session has ended.
         """
-        if not self._session.ask(text):
+        session = self._session
+        if session is None or not session.ask(text):
             return None
         self._asked += 1
         return -self._asked
@@ -131,16 +144,17 @@ class LiveSession:
     def interrupt(self, generation: int, samples: int) -> None:
         """Stop the answer; ``generation`` and ``samples`` played of it, -1 when not known."""
         played = Played(generation, samples, True) if generation >= 0 and samples >= 0 else None
-        self._session.interrupt(played=played)
+        if self._session is not None:
+            self._session.interrupt(played=played)
 
     def playout(self, generation: int, samples: int, *, final: bool) -> None:
         """The client has played ``samples`` of a generation's answer."""
-        if generation >= 0 and samples >= 0:
+        if self._session is not None and generation >= 0 and samples >= 0:
             self._session.playout(Played(generation, samples, final))
 
     def resume_answer(self) -> bool:
         """Go on with the answer interrupted last, if there is one; False once it has ended."""
-        return self._session.resume()
+        return self._session is not None and self._session.resume()
 
     def pull(self, addresses: Sequence[str], check: Check | None = None) -> None:
         """Watch and listen to these from now on, or, when there are none, to the client again.
@@ -185,44 +199,50 @@ class LiveSession:
     def stop(self) -> None:
         """End now; the answer in progress is cancelled."""
         self._pulls.stop()
-        if not self._session.stop():  # it does not listen yet, or its loop is behind
+        session = self._session
+        if session is not None and not session.stop():  # it does not listen yet, or is behind
             self._source.end(discard=True)
 
     @property
     def remembered_bytes(self) -> int:
         """What its clips take; the memory plan holds room for as many as it may keep."""
-        return self._session.remembered_bytes
+        return self._session.remembered_bytes if self._session is not None else 0
 
     @property
     def now_us(self) -> int:
-        """Stream time, microseconds."""
-        return self._session.now_us()
+        """Stream time, microseconds; of one that has ended, when it did."""
+        return self._session.now_us() if self._session is not None else self._ended_us
 
     def progress(self) -> Mapping[Lane, Progress]:
         """How far each of its lanes has come."""
-        return self._session.progress()
+        return self._session.progress() if self._session is not None else {}
 
     def _run(self) -> None:
-        error: BaseException | None = None
+        session = self._session
+        assert session is not None
+        error: str | None = None
         try:
             try:
-                self._session.run(self._source)
+                session.run(self._source)
             finally:
-                self._session.close()
+                session.close()
         except OmniLiveError as e:
-            error = e
-        except BaseException as e:
-            error = e
+            error = e.what
+        except BaseException:
+            error = "a fault of the service"
             raise
         finally:
+            del session  # this thread may outlive what it hands over
             self._on_loop(self._finish, error)
 
-    def _finish(self, error: BaseException | None) -> None:
+    def _finish(self, error: str | None) -> None:
+        """Let go of all that the session held: a connection may keep this one for a while yet."""
+        self._ended_us = self.now_us
+        self._session = None
         self.error = error
         self._pulls.stop()
         if error is not None:
-            what = error.what if isinstance(error, OmniLiveError) else "a fault of the service"
-            self.outbox.say("error", code="session_failed", message=what)
+            self.outbox.say("error", code="session_failed", message=error)
         self.outbox.say("ended")
         self.outbox.close()
         self.ended.set()

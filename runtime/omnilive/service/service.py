@@ -6,6 +6,7 @@ It decides nothing about a session.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import random
 import signal
@@ -25,6 +26,7 @@ from omnilive.service.access import is_loopback, read_token
 from omnilive.service.admission import sessions_that_fit
 from omnilive.service.app import Served, make_app
 from omnilive.service.backoff import Backoff
+from omnilive.service.heap import map_large_blocks
 from omnilive.service.live_session import LiveSession, SessionNames
 from omnilive.service.metrics import Metrics
 from omnilive.service.pull_guard import check_pull
@@ -57,6 +59,7 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
     Raises:
         OmniLiveError: it cannot start.
     """
+    map_large_blocks()
     service = config.service
     token = read_token(service)
     tls = _tls(config)
@@ -102,6 +105,8 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
         stop_on_signals(loop, stop)
         notify("STATUS=warming up")
         await asyncio.to_thread(pack.warm_up)
+        gc.collect()
+        gc.freeze()  # freeing an ended session need not look at what stays for good
         warm.set()
         notify("READY=1", f"STATUS=ready for {sessions.capacity} sessions")
         say(f"ready at {scheme}://{service.host}:{port}/ for {sessions.capacity} sessions")
