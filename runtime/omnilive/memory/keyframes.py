@@ -61,6 +61,7 @@ class KeyframeStore:
         self._sizes: dict[str, int] = {}
         self._bytes = 0
         self._newest_us = 0
+        self._size = (0, 0)
         self._lock = threading.Lock()
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -151,7 +152,10 @@ class KeyframeStore:
         image = Image.fromarray(_native.resize_rgb(rgb, height, width))
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=self._config.quality)
-        return buffer.getvalue(), image.width, image.height
+        size = self._size
+        if image.size != size:
+            self._size = size = image.size  # one pair for all frames that have it: there are many
+        return buffer.getvalue(), *size
 
     def _write(self, path: Path, jpeg: bytes) -> None:
         part = path.with_name(path.name + _PART)
