@@ -175,6 +175,8 @@ def _stores(
             "records of frames", "remember", config.store.max_clips * frames * FRAME_RECORD_BYTES
         ),
         StoreRow("rows the answer's arena was fed", "reason", fed * VALUE_BYTES),
+        # Of a service: kept for a client that comes back, and waiting to be sent.
+        StoreRow("messages of a client", "speak", 2 * config.client.unsent_bytes),
         StoreRow(
             "stitched picture", "reason", 2 * canvas.width * canvas.height * 3 if canvas else 0
         ),

@@ -205,7 +205,7 @@ class LiveSession:
 
     @property
     def remembered_bytes(self) -> int:
-        """What its clips take; the memory plan holds room for as many as it may keep."""
+        """What its clips and the records of their frames take; the plan holds room for them."""
         return self._session.remembered_bytes if self._session is not None else 0
 
     @property
