@@ -236,9 +236,6 @@ class LiveSession:
             self._on_loop(self._finish, error)
 
     def _finish(self, error: str | None) -> None:
-        """Let go of all that the session held: a connection may keep this one for a while yet."""
-        self._ended_us = self.now_us
-        self._session = None
         self.error = error
         self._pulls.stop()
         if error is not None:
@@ -246,6 +243,9 @@ class LiveSession:
         self.outbox.say("ended")
         self.outbox.close()
         self.ended.set()
+        # A connection may keep this one for a while yet: it lets go of all that the session held.
+        self._ended_us = self.now_us
+        self._session = None
 
     def _make_puller(self, address: str, check: Check | None) -> Puller:
         return Puller(address, self._source, self._source_config, self._clock.now_us, check)
