@@ -23,6 +23,7 @@ import numpy as np
 
 from arguments import positive
 from attacks import attacking
+from growth import growth
 from live_service import Person, Running, running
 from omnilive.report.statistics import summarize
 from result_file import keep_result
@@ -37,6 +38,9 @@ MB_PER_HOUR = 8.0
 
 LATER = 1.3
 """Largest ratio of the median answer of the last third to that of the first."""
+
+MARK_S = 300.0
+"""What is resident is told once in so many seconds; of a short run, in a sixth."""
 
 QUESTIONS_PER_VISIT = 5
 """After about so many a person drops the connection and comes back."""
@@ -131,8 +135,7 @@ def _result(
 ) -> dict[str, Any]:
     settled_s = min(SETTLING_S, seconds / 3)
     settled = np.array([row for row in memory if row[0] >= settled_s])
-    hours = settled[:, 0] / 3_600
-    unplanned = np.polyfit(hours, settled[:, 1] - settled[:, 2], 1)[0] / 1e6
+    unplanned = growth(settled[:, 0] / 3_600, (settled[:, 1] - settled[:, 2]) / 1e6)
     answers = sorted((at - began_s, took) for p in persons for at, took in p.answer_s)
     thirds = [
         summarize([took for at, took in answers if seconds * i / 3 <= at < seconds * (i + 1) / 3])
@@ -150,15 +153,36 @@ def _result(
         "resumed": sum(person.resumed for person in persons),
         "lost": lost,
         "first_token_p50_s_by_third": [round(median, 4) for median in medians],
-        "resident_mb": [round(row[1] / 1e6, 1) for row in memory[:: max(1, len(memory) // 20)]],
-        "remembered_mb": [round(row[2] / 1e6, 1) for row in memory[:: max(1, len(memory) // 20)]],
-        "unplanned_growth_mb_per_hour": round(float(unplanned), 2),
+        "memory": _at_marks(memory, min(MARK_S, seconds / 6)),
+        "unplanned_growth_mb_per_hour": round(unplanned.slope, 2),
+        "unplanned_growth_interval": [
+            round(unplanned.slope - unplanned.spread, 2),
+            round(unplanned.slope + unplanned.spread, 2),
+        ],
         "checks": {
-            f"growth of at most {MB_PER_HOUR} MB/h": bool(unplanned <= MB_PER_HOUR),
+            f"growth of at most {MB_PER_HOUR} MB/h": unplanned.slope <= MB_PER_HOUR,
             "no lost session or answer": lost == 0,
             f"the last third answers within {LATER} of the first": medians[2] <= LATER * medians[0],
         },
     }
+
+
+def _at_marks(memory: list[tuple[float, float, float]], every_s: float) -> list[dict[str, float]]:
+    """Medians of the samples up to each mark since the last one, MB."""
+    rows = np.array(memory)
+    marks = []
+    for mark in range(1, 1 + round(rows[-1, 0] / every_s)):
+        part = rows[(rows[:, 0] > (mark - 1) * every_s) & (rows[:, 0] <= mark * every_s)]
+        resident, planned = np.median(part[:, 1]) / 1e6, np.median(part[:, 2]) / 1e6
+        marks.append(
+            {
+                "minutes": round(mark * every_s / 60, 2),
+                "resident_mb": round(float(resident), 1),
+                "planned_mb": round(float(planned), 1),
+                "unplanned_mb": round(float(resident - planned), 1),
+            }
+        )
+    return marks
 
 
 if __name__ == "__main__":

@@ -11,12 +11,15 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import omnilive
 import omnilive._native
 import omnilive.engine.manifest
 import omnilive_export
+import omnilive_micropack
 from omnilive.engine.accuracy import OWN_SOURCE
 from omnilive.engine.cache_key import (
     KEY,
@@ -32,9 +35,10 @@ from omnilive.engine.manifest import ACCURACY, PartialManifest
 from omnilive.engine.manifest_file import read_partial_manifest
 from omnilive.engine.rebuild import ARGUMENTS, CHECKPOINT
 from omnilive.errors import PackError
-from omnilive_export.precision import RTN
+from omnilive_export.precision import INT8, RTN
 from omnilive_export.quality_table import QUALITY_NAME
 from omnilive_export.quantizing.moments import file_sha256
+from omnilive_export.validity import ORT
 
 NO_RECIPE = (
     *("checkpoint", "out", "verify", "allow_inaccurate", "force", "arguments", "calibration"),
@@ -45,6 +49,11 @@ NO_RECIPE = (
 WAYS = ("timing_cache",)
 """Options of a backend that change how long a build takes and where it remembers it, not what it
 makes."""
+
+RECORDING_STAGES = ("engine", "memory", "perception", "reasoning", "sources", "speech")
+"""Folders of the runtime through which inputs pass before an engine is given them."""
+
+RECORDING_PACKAGES = ("numpy", "pillow", "soxr", "espeakng-loader")
 
 BORNE_BY_HARDWARE = {
     "NONE": (),
@@ -99,6 +108,12 @@ def _needs_native(recipe: Mapping[str, Any]) -> bool:
     """Whether the native core's own arithmetic decides about codes (see ``builder_digest``)."""
     groups = [part for part in recipe["precision"].values() if isinstance(part, Mapping)]
     return any(part.get("method", RTN) != RTN for part in groups)
+
+
+def _records(recipe: Mapping[str, Any], backend: str) -> bool:
+    """Whether recorded inputs decide what the engines are: the scales of int8 arenas."""
+    own = recipe.get("recipe")
+    return backend == ORT and isinstance(own, Mapping) and own.get("kv") == INT8
 
 
 def work_key(recipe: Mapping[str, Any]) -> str:
@@ -219,7 +234,24 @@ def builder_digest(native: bool) -> str:
     return digest.hexdigest()
 
 
+@cache
+def recording_digest() -> str:
+    """sha256 over what inputs are recorded with: the miniature's world and the runtime's stages.
+
+    Beside the code, the versions of the packages that paint and speak that world.
+    """
+    world, runtime = (Path(m.__file__ or "").parent for m in (omnilive_micropack, omnilive))
+    files = [*world.glob("*.py")]
+    for stage in RECORDING_STAGES:
+        files += (runtime / stage).glob("*.py")
+    code = {f"{p.parent.name}/{p.name}": file_sha256(p) for p in files}
+    return sha256_of_json([code, {name: version(name) for name in RECORDING_PACKAGES}])
+
+
 def _key(source: str, recipe: Mapping[str, Any], backend: str) -> CacheKey:
     machine = machine_facts(device_fingerprint(), backend)
-    builder = builder_digest(native=_needs_native(recipe))
+    if _records(recipe, backend):
+        builder = sha256_of_json([builder_digest(native=True), recording_digest()])
+    else:
+        builder = builder_digest(native=_needs_native(recipe))
     return CacheKey(source, recipe, builder, machine, borne_changes(recipe, backend))

@@ -31,6 +31,7 @@ from omnilive_export.fingerprint import (
     is_current,
     recipe_of,
     recorded_arguments,
+    recording_digest,
 )
 from omnilive_export.precision import pack_precision
 from omnilive_export.progress import PlainView
@@ -252,6 +253,42 @@ def test_the_native_core_is_in_the_key_only_where_its_arithmetic_decides(
         fingerprint.build_key(recipe, "ort", {})
     assert asked == [False, True]
     assert builder_digest(native=True) != builder_digest(native=False)
+
+
+def test_what_inputs_are_recorded_with_is_in_the_key_only_where_it_decides_scales(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def digests() -> dict[tuple[str, str], str]:
+        recipes = {kv: {"precision": {}, "recipe": {"kv": kv}} for kv in ("float", "int8")}
+        return {
+            (kv, backend): fingerprint.build_key(recipe, backend, {}).digest
+            for kv, recipe in recipes.items()
+            for backend in ("ort", "tensorrt")
+        }
+
+    before = digests()
+    monkeypatch.setattr(fingerprint, "recording_digest", lambda: "0" * 64)
+    after = digests()
+    assert {which for which in before if before[which] != after[which]} == {("int8", "ort")}
+
+
+@pytest.mark.parametrize("changed", ["speech/espeak.py", "memory/compressor.py"])
+def test_a_change_of_a_stage_or_a_package_changes_what_inputs_are_recorded_with(
+    changed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = recording_digest.__wrapped__()
+    assert recording_digest.__wrapped__() == original
+
+    real = fingerprint.file_sha256
+    monkeypatch.setattr(
+        fingerprint,
+        "file_sha256",
+        lambda path: "0" * 64 if str(path).endswith(f"omnilive/{changed}") else real(path),
+    )
+    assert recording_digest.__wrapped__() != original
+    monkeypatch.undo()
+    monkeypatch.setattr(fingerprint, "version", lambda name: "0")
+    assert recording_digest.__wrapped__() != original
 
 
 @pytest.mark.parametrize(

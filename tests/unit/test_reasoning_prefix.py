@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import weakref
 
 import numpy as np
 from hypothesis import given, settings
@@ -135,3 +137,23 @@ def test_a_prompt_with_other_lora_rows_shares_only_what_comes_before_them() -> N
     fed.append(prompt.embeds, prompt.plora_rows)
     plain = dataclasses.replace(prompt, plora_rows=np.array([2]))
     assert fed.shared(plain.embeds, plain.plora_rows) == 1
+
+
+def test_only_the_newest_prompt_stays_in_memory() -> None:
+    """However much of the ones before it the arena still holds."""
+    reasoner = Reasoner(FakePack(), ReasoningConfig(prefill_chunk=2))
+    kinds = [(row % 3, row % 2 == 0) for row in range(12)]
+    alive: list[weakref.ref[np.ndarray]] = []
+    for generation in range(4):
+        prompt = prompt_of([*kinds[: 12 - 2 * generation], (3, False)])
+        alive.append(weakref.ref(prompt.embeds))
+        answer = reasoner.begin(prompt, generation)
+        assert answer.kept_tokens == (12 - 2 * generation if generation else 0)
+        ids_of(answer, 2)
+    longer = prompt_of([*kinds[:6], (2, False), (2, False)])
+    alive.append(weakref.ref(longer.embeds))
+    assert answer.renew(longer) == 6
+    ids_of(answer, 3)
+    del prompt, longer
+    gc.collect()
+    assert [ref() is not None for ref in alive] == [False] * 4 + [True]

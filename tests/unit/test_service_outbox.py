@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import sys
 
 import pytest
 from hypothesis import given
@@ -78,6 +80,18 @@ def test_a_reader_that_lets_too_much_wait_is_cut_off_and_may_come_back() -> None
         return [json.loads(str(await outbox.next()))["seq"] for _ in range(2)]
 
     assert asyncio.run(act()) == [99, 100]
+
+
+@given(st.lists(st.text(max_size=60), min_size=1, max_size=60), st.integers(1, 20))
+def test_what_is_kept_is_told_as_the_memory_it_takes(words: list[str], kept: int) -> None:
+    outbox = Outbox(kept, 4_000)
+    for word in words:
+        outbox.say("event", word=word)
+    outbox.connect(0)  # what is kept waits again
+    held = [entry for entry in gc.get_referents(outbox._kept) if isinstance(entry, tuple)]
+    parts = sum(sys.getsizeof(entry) + sum(map(sys.getsizeof, entry)) for entry in held)
+    assert 0 < len(held) <= kept
+    assert outbox.kept_bytes == pytest.approx(parts, rel=0.05)
 
 
 def test_what_is_kept_never_exceeds_what_may_wait() -> None:

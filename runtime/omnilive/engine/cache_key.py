@@ -95,7 +95,8 @@ class CacheKey:
         source: sha256 over the checkpoint's files.
         recipe: what was asked for: precision, block size, quantizer and the like, by option; files
             of activation statistics by their sha256.
-        builder: sha256 over the exporter's own code, and the native core where it decides codes.
+        builder: sha256 over the exporter's own code, the native core where it decides codes, and
+            what inputs are recorded with where they decide scales.
         machine: where it was built. The driver is recorded but no part of the digest.
         bears: fields of ``machine`` that may change without a rebuild, since the engines were
             compiled for more than that machine; of the version only to a later one of the same

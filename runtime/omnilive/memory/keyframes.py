@@ -63,6 +63,7 @@ class KeyframeStore:
         self._sizes: dict[str, int] = {}
         self._bytes = 0
         self._newest_us = 0
+        self._size = (0, 0)
         self._unwritten: dict[str, tuple[int, U8]] = {}
         self._lock = threading.Lock()
         self._writing = threading.Lock()
@@ -101,9 +102,12 @@ class KeyframeStore:
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
             raise ValueError(f"a frame is uint8 [h, w, 3], not {rgb.dtype} {rgb.shape}")
         key = keyframe_id(pts_us)
+        size = scaled_size(rgb.shape[1], rgb.shape[0], self._config.max_side)
         with self._taking:
             self._unwritten[key] = pts_us, rgb
-        return Keyframe(key, *scaled_size(rgb.shape[1], rgb.shape[0], self._config.max_side))
+            if size != self._size:
+                self._size = size  # one pair for all frames that have it: there are many
+            return Keyframe(key, *self._size)
 
     def write(self, key: str) -> None:
         """Write what was taken on up to ``key``, then evict what the limits no longer allow.

@@ -91,6 +91,18 @@ def new_tokens(manifest: Manifest, config: RuntimeConfig) -> int:
     return config.reasoning.max_new_tokens or manifest.reasoner.max_new_tokens
 
 
+def longest_prompt(manifest: Manifest, config: RuntimeConfig) -> int:
+    """Rows of the longest prompt (``assemble``)."""
+    context = context_tokens(manifest, config)
+    return min(
+        max(1, context - new_tokens(manifest, config)),
+        config.budget.max_prompt_tokens or context,
+        config.budget.max_visual_tokens
+        + _memory_rows(manifest, config)
+        + _check_tokens(manifest, config),
+    )
+
+
 def vit_rows(grid: int) -> int:
     """Rows of one picture in a tower whose patches are mixed 2×2: patches and the class token."""
     return (2 * grid) ** 2 + 1
@@ -175,23 +187,14 @@ def _audio(m: Manifest, config: RuntimeConfig) -> tuple[EngineDemand, ...]:
 def _reasoner(m: Manifest, config: RuntimeConfig) -> tuple[EngineDemand, ...]:
     spec = m.reasoner
     context = context_tokens(m, config)
-    check = min(config.instruction.max_prompt_tokens, spec.max_positions)
+    check = _check_tokens(m, config)
     checked = text_tokens(config.instruction.template) + 2 * config.turn.max_words
     rows = max(
         min(config.reasoning.prefill_chunk, context),
         min(config.instruction.step_tokens, check, checked),
     )
     tiles = config.prompt.tiles_per_step
-    memory_rows = min(
-        m.memory.max_positions,
-        window_clips(m, config)
-        + selected_clips(config) * m.memory.slots * config.segmentation.clip_max,
-    )
-    longest_prompt = min(
-        max(1, context - new_tokens(m, config)),
-        config.budget.max_prompt_tokens or context,
-        config.budget.max_visual_tokens + memory_rows + check,
-    )
+    memory_rows = _memory_rows(m, config)
     return (
         EngineDemand(
             engine="vlm_vit",
@@ -215,10 +218,21 @@ def _reasoner(m: Manifest, config: RuntimeConfig) -> tuple[EngineDemand, ...]:
             rows=rows,
             arenas=(context, check),
             # Evidence in parts, and the prompt they are joined to.
-            fed_values=(rows + 2 * longest_prompt) * spec.hidden,
+            fed_values=(rows + 2 * longest_prompt(m, config)) * spec.hidden,
             given_values=spec.vocab,
         ),
     )
+
+
+def _check_tokens(m: Manifest, config: RuntimeConfig) -> int:
+    """Tokens of the instruction check's arena."""
+    return min(config.instruction.max_prompt_tokens, m.reasoner.max_positions)
+
+
+def _memory_rows(m: Manifest, config: RuntimeConfig) -> int:
+    """Most rows of memory in a prompt: the overview, and H of the clips retrieved."""
+    retrieved = selected_clips(config) * m.memory.slots * config.segmentation.clip_max
+    return min(m.memory.max_positions, window_clips(m, config) + retrieved)
 
 
 def _clip_rows(m: Manifest, config: RuntimeConfig) -> int:

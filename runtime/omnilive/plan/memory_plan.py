@@ -11,10 +11,11 @@ from omnilive.config import RuntimeConfig
 from omnilive.engine.cache_key import GPU_BACKENDS
 from omnilive.engine.config import CUDA
 from omnilive.engine.manifest import Manifest
+from omnilive.memory.clip import FRAME_RECORD_BYTES
 from omnilive.plan.compiled import compiled_bytes
 from omnilive.plan.config import MemoryBudgetConfig
 from omnilive.plan.cost import VALUE_BYTES, EngineBytes, engine_bytes
-from omnilive.plan.demand import lane_demands
+from omnilive.plan.demand import lane_demands, longest_prompt, new_tokens
 from omnilive.plan.machine import MachineMemory
 from omnilive.plan.size import is_estimated, size_of
 from omnilive.plan.sizes import parse_bytes
@@ -158,6 +159,10 @@ def _stores(
     features = frames * spec.grid**2 * spec.features
     # The open clip, and one that waits for each compression or is under way.
     open_clips = 1 + config.compression.max_concurrent
+    # The newest prompt and its answer, held to find what the next prompt begins with alike.
+    fed = (
+        longest_prompt(manifest, config) + new_tokens(manifest, config)
+    ) * manifest.reasoner.hidden
     count = config.budget.max_frames
     canvas = layout([frame_size] * count, manifest.reasoner.pixels) if count else None
     return (
@@ -166,6 +171,12 @@ def _stores(
         StoreRow("features of open clips", "remember", open_clips * features * VALUE_BYTES),
         StoreRow("short-term memory", "remember", short_term * VALUE_BYTES),
         StoreRow("global memory", "remember", config.store.max_clips * spec.hidden * VALUE_BYTES),
+        StoreRow(
+            "records of frames", "remember", config.store.max_clips * frames * FRAME_RECORD_BYTES
+        ),
+        StoreRow("rows the answer's arena was fed", "reason", fed * VALUE_BYTES),
+        # Of a service: kept for a client that comes back, and waiting to be sent.
+        StoreRow("messages of a client", "speak", 2 * config.client.unsent_bytes),
         StoreRow(
             "stitched picture", "reason", 2 * canvas.width * canvas.height * 3 if canvas else 0
         ),

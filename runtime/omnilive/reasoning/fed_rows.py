@@ -25,7 +25,11 @@ class _Block:
 
 
 class FedRows:
-    """The rows of one arena, in order. It holds the blocks it is given, not copies of them."""
+    """The rows of one arena, in order. It holds the blocks it is given, not copies of them.
+
+    A block may be part of a prompt, all of which then stays in memory: ``carry_over`` lets go of
+    the prompts before the newest one.
+    """
 
     def __init__(self) -> None:
         self._blocks: list[_Block] = []
@@ -40,6 +44,16 @@ class FedRows:
         """Record a block [S, H] with Partial-LoRA at ``plora_rows`` of it; nobody may write it."""
         self._blocks.append(_Block(embeds, _flags(len(embeds), plora_rows)))
         self._length += len(embeds)
+
+    def carry_over(self, embeds: F32, plora_rows: I64, rows: int) -> None:
+        """Record the first ``rows`` rows as those of a sequence [S, H] that begins like them.
+
+        It is held from now on, and nothing of what was recorded before.
+        """
+        self._blocks.clear()
+        self._length = rows
+        if rows:
+            self._blocks.append(_Block(embeds[:rows], _flags(len(embeds), plora_rows)[:rows]))
 
     def truncate(self, length: int) -> None:
         """Forget the rows from ``length`` on; a longer one changes nothing."""

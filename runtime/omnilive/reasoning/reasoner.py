@@ -107,7 +107,7 @@ class Reasoner:
             )
         with self._lock:
             kept = self._kept(prompt)
-            self._arena.truncate(kept)
+            self._truncate(prompt, kept)
             self._current = Answer(self, prompt, generation, kept)
             return self._current
 
@@ -135,6 +135,21 @@ class Reasoner:
         self._fed.truncate(self._arena.length)
         shared = self._fed.shared(prompt.embeds, prompt.plora_rows)
         return min(shared, len(prompt.embeds) - 1)
+
+    def renew(self, answer: Answer, prompt: Prompt, kept: int) -> None:
+        """Keep the first ``kept`` tokens of the arena for ``answer``: ``prompt`` begins with them.
+
+        Raises:
+            EngineError: it is not the one begun last, or the arena holds fewer.
+        """
+        with self._lock:
+            if self._current is not answer:
+                raise answer.error("was replaced by a newer answer")
+            self._truncate(prompt, kept)
+
+    def _truncate(self, prompt: Prompt, kept: int) -> None:
+        self._arena.truncate(kept)
+        self._fed.carry_over(prompt.embeds, prompt.plora_rows, kept)
 
     def keep(self, answer: Answer, length: int) -> None:
         """Keep the first ``length`` tokens of the arena for ``answer``, the one begun last.
@@ -223,7 +238,7 @@ class Answer:
         kept = min(_shared(self.prompt, prompt), self._prefilled, len(prompt.embeds) - 1)
         if not 0 <= kept < len(prompt.embeds) <= self._reasoner.prompt_limit:
             raise self.error(f"cannot go on from a prompt of {len(prompt.embeds)} tokens")
-        self._reasoner.keep(self, kept)
+        self._reasoner.renew(self, prompt, kept)
         self.prompt = prompt
         self._prefilled, self._fed = kept, 0
         self._logits = self._first_logits = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ from omnilive.session.session import RunOptions, Session
 from omnilive.sources.live import LiveSource
 from omnilive.sources.types import samples_to_us
 from omnilive.speech.outlet import AudioChunk
+
+log = logging.getLogger(__name__)
 
 EventListener = Callable[[int, int, Event], None]
 
@@ -67,7 +70,18 @@ class SessionNames:
 
 
 class LiveSession:
-    """Runs from ``start`` until its source ends, it is stopped, or it fails."""
+    """Runs from ``start`` until its source ends, it is stopped, or it fails.
+
+    Attributes:
+        names: what it is called.
+        folder: where it writes.
+        outbox: what it says to its client.
+        memory: what it remembers, as its events told it.
+        connection: who reads the outbox.
+        ended: set once it has ended; it holds no engine's memory from then on.
+        error: what it failed of, in words for its client.
+        events: how many there have been.
+    """
 
     def __init__(
         self,
@@ -90,18 +104,19 @@ class LiveSession:
         self.memory = MemoryView()
         self.connection: Reader | None = None
         self.ended = asyncio.Event()
-        self.error: BaseException | None = None
+        self.error: str | None = None
         self.events = 0
         self._loop = loop
         self._listeners: list[EventListener] = []
         self._ends: list[Callable[[], None]] = []
         self._asked = 0
+        self._ended_us = 0
         self._source_config = config.source
         self._clock = MonotonicClock()
         self._client_clock = SenderClock(self._clock.now_us, config.source.stall_ms * 1000)
         self._pulls = Pulls(self._make_puller)
         self._peer: PeerFeed | None = None
-        self._session = Session(
+        self._session: Session | None = Session(
             pack,
             config,
             RunOptions(preset=preset, realtime=True),
@@ -136,7 +151,8 @@ class LiveSession:
         Returns:
             The utterance its events carry, or None when the session has ended.
         """
-        if not self._session.ask(text):
+        session = self._session
+        if session is None or not session.ask(text):
             return None
         self._asked += 1
         return -self._asked
@@ -148,16 +164,17 @@ class LiveSession:
         """
         known = generation >= 0
         played = Played(generation, samples, True) if known and samples >= 0 else None
-        self._session.interrupt(played=played, generation=generation if known else None)
+        if self._session is not None:
+            self._session.interrupt(played=played, generation=generation if known else None)
 
     def playout(self, generation: int, samples: int, *, final: bool) -> None:
         """The client has played ``samples`` of a generation's answer."""
-        if generation >= 0 and samples >= 0:
+        if self._session is not None and generation >= 0 and samples >= 0:
             self._session.playout(Played(generation, samples, final))
 
     def resume_answer(self) -> bool:
         """Go on with the answer interrupted last, if there is one; False once it has ended."""
-        return self._session.resume()
+        return self._session is not None and self._session.resume()
 
     def pull(self, addresses: Sequence[str], check: Check | None = None) -> None:
         """Watch and listen to these from now on, or, when there are none, to the client again.
@@ -217,53 +234,61 @@ class LiveSession:
     def stop(self) -> None:
         """End now; the answer in progress is cancelled."""
         self._pulls.stop()
-        if not self._session.stop():  # it does not listen yet, or its loop is behind
+        session = self._session
+        if session is not None and not session.stop():  # it does not listen yet, or is behind
             self._source.end(discard=True)
 
     @property
     def remembered_bytes(self) -> int:
-        """What its clips take; the memory plan holds room for as many as it may keep."""
-        return self._session.remembered_bytes
+        """What its clips and the records of their frames take; the plan holds room for them."""
+        return self._session.remembered_bytes if self._session is not None else 0
 
     @property
     def now_us(self) -> int:
-        """Stream time, microseconds."""
-        return self._session.now_us()
+        """Stream time, microseconds; of one that has ended, when it did."""
+        return self._session.now_us() if self._session is not None else self._ended_us
 
     def lane_use(self, bounds_us: Sequence[int]) -> Mapping[Lane, LaneUse]:
         """What each of its lanes has done; see ``Session.lane_use``."""
-        return self._session.lane_use(bounds_us)
+        return self._session.lane_use(bounds_us) if self._session is not None else {}
 
     def progress(self) -> Mapping[Lane, Progress]:
         """How far each of its lanes has come."""
-        return self._session.progress()
+        return self._session.progress() if self._session is not None else {}
 
     def _run(self) -> None:
-        error: BaseException | None = None
+        session = self._session
+        assert session is not None
+        error: str | None = None
         try:
             try:
-                self._session.run(self._source)
+                session.run(self._source)
             finally:
-                self._session.close()
+                session.close()
         except OmniLiveError as e:
-            error = e
-        except BaseException as e:
-            error = e
+            log.error("session %s failed: %s", self.names.id, e)
+            error = e.what
+        except BaseException:
+            error = "a fault of the service"
             raise
         finally:
+            del session  # this thread may outlive what it hands over
             self._on_loop(self._finish, error)
 
-    def _finish(self, error: BaseException | None) -> None:
+    def _finish(self, error: str | None) -> None:
         self.error = error
         self._pulls.stop()
         if error is not None:
-            what = error.what if isinstance(error, OmniLiveError) else "a fault of the service"
-            self.outbox.say("error", code="session_failed", message=what)
+            self.outbox.say("error", code="session_failed", message=error)
         self.outbox.say("ended")
         self.outbox.close()
         self.ended.set()
         for callback in self._ends:
             callback()
+        self._ends.clear()
+        # A connection may keep this one for a while yet: it lets go of all that the session held.
+        self._ended_us = self.now_us
+        self._session = None
 
     def _end_peer(self) -> None:
         if self._peer is not None:

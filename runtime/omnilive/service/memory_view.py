@@ -16,7 +16,7 @@ MOST_CLIPS = 2_000
 MOST_ANSWERS = 500
 
 
-@dataclass
+@dataclass(slots=True)
 class _Clip:
     start_us: int
     end_us: int
@@ -29,7 +29,6 @@ class MemoryView:
 
     def __init__(self) -> None:
         self._clips: OrderedDict[int, _Clip] = OrderedDict()
-        self._known: set[str] = set()
         self._answers: OrderedDict[tuple[int, int], dict[str, Any]] = OrderedDict()
 
     def take(self, event: Event) -> None:
@@ -38,10 +37,8 @@ class MemoryView:
             clip = self._clips.setdefault(event.clip, _Clip(event.pts_us, event.pts_us))
             clip.end_us = event.pts_us
             clip.keyframes.append(event.keyframe)
-            self._known.add(event.keyframe)
             if len(self._clips) > MOST_CLIPS:
-                _, gone = self._clips.popitem(last=False)
-                self._known.difference_update(gone.keyframes)
+                self._clips.popitem(last=False)
         elif isinstance(event, events.ClipClosed):
             clip = self._clips.setdefault(event.clip, _Clip(event.start_us, event.end_us))
             clip.start_us, clip.end_us, clip.closed = event.start_us, event.end_us, True
@@ -59,7 +56,7 @@ class MemoryView:
 
     def knows(self, keyframe: str) -> bool:
         """Whether this is the id of a keyframe of the session."""
-        return keyframe in self._known
+        return any(keyframe in clip.keyframes for clip in self._clips.values())
 
     def as_json(self) -> dict[str, Any]:
         """Clips in time order and which of them each answer used."""

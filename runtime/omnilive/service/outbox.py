@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections import deque
 from typing import Any
 
 MESSAGE_OVERHEAD = 64
 """Counted for each waiting message besides its own bytes."""
+
+KEPT_OVERHEAD = sys.getsizeof((0, "")) + sys.getsizeof(1 << 20)
+"""What a kept message takes besides its text: its number, and the pair of both, bytes."""
 
 
 class SlowReaderError(ConnectionError):
@@ -29,6 +33,7 @@ class Outbox:
         """
         self._kept: deque[tuple[int, str]] = deque()
         self._most_kept = kept
+        self._kept_size = 0
         self._kept_bytes = 0
         self._limit = unsent_bytes
         self._number = 0
@@ -47,7 +52,7 @@ class Outbox:
 
     @property
     def kept_bytes(self) -> int:
-        """What is kept for a client that comes back."""
+        """Memory that the messages kept for a client that comes back really take."""
         return self._kept_bytes
 
     @property
@@ -123,9 +128,12 @@ class Outbox:
 
     def _keep(self, text: str) -> None:
         self._kept.append((self._number, text))
-        self._kept_bytes += _size(text)
-        while len(self._kept) > self._most_kept or self._kept_bytes > self._limit:
-            self._kept_bytes -= _size(self._kept.popleft()[1])
+        self._kept_size += _size(text)
+        self._kept_bytes += sys.getsizeof(text) + KEPT_OVERHEAD
+        while len(self._kept) > self._most_kept or self._kept_size > self._limit:
+            _, gone = self._kept.popleft()
+            self._kept_size -= _size(gone)
+            self._kept_bytes -= sys.getsizeof(gone) + KEPT_OVERHEAD
 
     def _put(self, message: str | bytes) -> None:
         if not self._reader or self._overrun:

@@ -6,6 +6,7 @@ It decides nothing about a session.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import random
@@ -31,6 +32,7 @@ from omnilive.service.access import is_loopback, read_token
 from omnilive.service.admission import sessions_that_fit
 from omnilive.service.app import Served, make_app
 from omnilive.service.backoff import Backoff
+from omnilive.service.heap import map_large_blocks
 from omnilive.service.ice import ice_policy
 from omnilive.service.lane_metrics import BOUNDS_US
 from omnilive.service.live_session import LiveSession, SessionNames
@@ -67,6 +69,7 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
     Raises:
         OmniLiveError: it cannot start.
     """
+    map_large_blocks()
     service = config.service
     token = read_token(service)
     tls = _tls(config)
@@ -89,7 +92,7 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
         )
         session.listen(metrics.listener())
         session.when_ended(metrics.lanes.add(partial(session.lane_use, BOUNDS_US)))
-        session.when_ended(partial(_note_end, session, metrics))
+        session.when_ended(partial(_count_end, session, metrics))
         return session
 
     def pull(session: LiveSession, url: str) -> None:
@@ -122,6 +125,8 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
         notify("STATUS=warming up")
         if not await _warm_up(pack, config, stop):
             leave("the engines are being warmed up")
+        gc.collect()
+        gc.freeze()  # freeing an ended session need not look at what stays for good
         warm.set()
         notify("READY=1", f"STATUS=ready for {sessions.capacity} sessions")
         say(f"ready at {scheme}://{service.host}:{port}/ for {sessions.capacity} sessions")
@@ -185,10 +190,8 @@ def leave(where: str) -> NoReturn:
     os._exit(error.exit_code)
 
 
-def _note_end(session: LiveSession, metrics: Metrics) -> None:
+def _count_end(session: LiveSession, metrics: Metrics) -> None:
     metrics.count_end(failed=session.error is not None)
-    if isinstance(session.error, OmniLiveError):  # any other has left its traceback
-        log.error("session %s failed: %s", session.names.id, session.error)
 
 
 async def _watch_own(sessions: Sessions, addresses: list[str]) -> None:

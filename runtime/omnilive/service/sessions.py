@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from omnilive.service.access import token_matches
 from omnilive.service.config import ServiceConfig
+from omnilive.service.heap import give_back
 from omnilive.service.live_session import LiveSession, SessionNames
 
 ID_BYTES = 8
@@ -242,4 +243,9 @@ def _stop_unwanted(beginning: asyncio.Task[LiveSession]) -> None:
 
 def _release(_: asyncio.Task[None]) -> None:
     """Free an ended session now: its parts refer to each other, and each holds megabytes."""
-    asyncio.get_running_loop().call_soon(gc.collect)
+    asyncio.get_running_loop().call_soon(_free)
+
+
+def _free() -> None:
+    gc.collect()
+    asyncio.get_running_loop().run_in_executor(None, give_back)

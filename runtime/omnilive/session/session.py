@@ -27,6 +27,7 @@ from omnilive.lanes import (
     ThreadLanes,
     VirtualLanes,
 )
+from omnilive.memory.clip import FRAME_RECORD_BYTES
 from omnilive.memory.compressor import Compressor
 from omnilive.memory.grounding import Grounding
 from omnilive.memory.keyframes import KeyframeStore
@@ -271,8 +272,10 @@ class Session:
 
     @property
     def remembered_bytes(self) -> int:
-        """What the features of its clips take; from any thread."""
-        return sum(clip.nbytes for clip in self._store.clips)
+        """What its clips take, the records of their frames included; from any thread."""
+        return sum(
+            clip.nbytes + len(clip.frame_pts) * FRAME_RECORD_BYTES for clip in self._store.clips
+        )
 
     def now_us(self) -> int:
         """Stream time, microseconds; from any thread."""

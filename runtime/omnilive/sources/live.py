@@ -176,13 +176,19 @@ class LiveSource:
         return self._read()
 
     def _read(self) -> Iterator[Item]:
-        while (item := self._next()) is not None:
-            if isinstance(item, Pcm):
-                yield from self._joined(item)
-            elif isinstance(item, Frame):
-                yield replace(item, rgb=self._bounded(item.rgb))
-            else:
-                yield item
+        try:
+            while (item := self._next()) is not None:
+                if isinstance(item, Pcm):
+                    yield from self._joined(item)
+                elif isinstance(item, Frame):
+                    yield replace(item, rgb=self._bounded(item.rgb))
+                else:
+                    yield item
+        finally:
+            with self._changed:  # who pushes may know it for longer than there is a session
+                self._now_us = None
+                self._waiting.clear()
+                self._frames = self._samples = 0
 
     def _place(self, pts_us: int, duration_us: int) -> int | None:
         """Stream time of something pushed now, or None when nobody reads."""
