@@ -16,7 +16,7 @@ from omnilive.config import load_config
 from omnilive.engine.ort_decoder import OrtArena
 from omnilive.engine.pack import EnginePack, open_pack
 from omnilive.events import AnswerFinished, Event
-from omnilive.lanes import ThreadLanes
+from omnilive.lanes import LaneCores, ThreadLanes
 from omnilive.service.config import ServiceConfig
 from omnilive.service.live_session import LiveSession, SessionNames
 from omnilive.service.sessions import Sessions
@@ -43,16 +43,16 @@ def test_nothing_of_an_ended_session_stays_alive(micro_pack: Path, tmp_path: Pat
 
 async def _visits(pack: EnginePack, folder: Path, count: int) -> None:
     """Let sessions answer and end; all that they held is gone while they are still known."""
-    loop, config = asyncio.get_running_loop(), load_config("edge")
+    loop, config, cores = asyncio.get_running_loop(), load_config("edge"), LaneCores(1)
 
     def make(names: SessionNames, own: Path) -> LiveSession:
-        return LiveSession(names, pack, config, "edge", own, loop)
+        return LiveSession(names, pack, config, "edge", own, loop, cores)
 
     sessions = Sessions(ServiceConfig(), 1, folder, make)
     known = []
     for _ in range(count):
         before = {id(one) for one in _heavy()}
-        live = sessions.begin("here")
+        live = await sessions.begin("here")
         held = [one for one in _heavy() if id(one) not in before]
         assert {type(one) for one in held} == set(HEAVY)
         gone = [asyncio.Event() for _ in held]
@@ -67,15 +67,13 @@ async def _visits(pack: EnginePack, folder: Path, count: int) -> None:
 
 async def _talk(live: LiveSession) -> None:
     """Show something, ask about it, and end the session once it has answered."""
-    begun, answered = asyncio.Event(), asyncio.Event()
+    answered = asyncio.Event()
 
     def hear(_: int, at_us: int, event: Event) -> None:
-        begun.set()
         if isinstance(event, AnswerFinished):
             answered.set()
 
     live.listen(hear)
-    await asyncio.wait_for(begun.wait(), WAIT_S)
     while not live.push_sound(0, np.zeros(SAMPLE_RATE_HZ // 10, np.float32)):
         await asyncio.sleep(0)
     live.push_picture(0, np.zeros((48, 64, 3), np.uint8))

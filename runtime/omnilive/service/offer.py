@@ -45,6 +45,7 @@ def guarded_offer(text: str, policy: IcePolicy) -> str:
         raise OfferError(400, "the offer is no SDP")
     try:
         offer = SessionDescription.parse(text)
+        str(offer)  # it checks addresses as it writes them
     except Exception as e:  # the parser raises whatever it stumbles on
         raise OfferError(400, "the offer is no SDP") from e
     kinds = [media.kind for media in offer.media]
