@@ -22,6 +22,7 @@ from omnilive.service.metrics import Metrics
 from omnilive.service.outbox import Outbox
 from omnilive.service.protocol import Hello, encode_text
 from omnilive.service.pull_guard import check_pull
+from omnilive.service.rate import SessionRates
 from omnilive.service.sessions import Sessions
 
 
@@ -38,6 +39,7 @@ class FakeSession:
         self.full = 0
         self.wants: Callable[[int], bool] = lambda pts_us: True
         self.outbox = Outbox(client.replayed_messages, client.unsent_bytes)
+        self.rates = SessionRates(client, asyncio.get_running_loop().time())
         self.memory = MemoryView()
         self.connection: Any = None
         self.ended = asyncio.Event()
