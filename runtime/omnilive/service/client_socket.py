@@ -76,19 +76,23 @@ class ClientSocket:
         else:
             await self._bounded(self._socket.send_str(message))
 
-    async def close(self, code: int, reason: str) -> None:
-        """Close, and cut off a client that does not agree to it in time."""
-        try:
-            await asyncio.wait_for(self._socket.close(code=code, message=reason.encode()), CLOSE_S)
-        except (asyncio.TimeoutError, ConnectionError):
-            self._transport.abort()
+    async def end(self, code: int, reason: str) -> None:
+        """Close once all before it has been read; who receives sees the client agree.
+
+        Raises:
+            ConnectionError: it has not agreed in time, and is cut off.
+        """
+        await self._bounded(self._socket.send_frame(_close(code, reason), WSMsgType.CLOSE))
+        await asyncio.sleep(CLOSE_S)
+        self._transport.abort()
+        raise ConnectionResetError("the client does not agree to the close")
 
     async def cut_off(self, code: int, reason: str) -> None:
         """Say why and break the connection. Not a byte more of it is read meanwhile."""
         self._transport.pause_reading()
-        frame = struct.pack(">H", code) + reason.encode()
         with contextlib.suppress(asyncio.TimeoutError, ConnectionError):  # it may not read
-            await asyncio.wait_for(self._socket.send_frame(frame, WSMsgType.CLOSE), LINGER_S)
+            frame = self._socket.send_frame(_close(code, reason), WSMsgType.CLOSE)
+            await asyncio.wait_for(frame, LINGER_S)
             await asyncio.sleep(LINGER_S)
         self._transport.abort()
 
@@ -98,3 +102,7 @@ class ClientSocket:
             await sending
         finally:
             timer.cancel()
+
+
+def _close(code: int, reason: str) -> bytes:
+    return struct.pack(">H", code) + reason.encode()

@@ -93,7 +93,8 @@ class Connection:
         self._media = MediaLimits(picture_bytes=config.picture_bytes)
         self._now_s = asyncio.get_running_loop().time
         self._session: LiveSession | None = None
-        self._closing: asyncio.Task[None] | None = None
+        self._talking: list[asyncio.Task[None]] = []
+        self._taken_over = False
         self._errors = 0
         self._newest: dict[type[MediaMessage], int] = {}
 
@@ -120,7 +121,7 @@ class Connection:
             raise
         except Exception:  # a fault of the service: its trace is for the journal, not the client
             log.exception("a connection of session %s failed", session.names.id)
-            await self._socket.close(WSCloseCode.INTERNAL_ERROR, "a fault of the service")
+            await self._socket.cut_off(WSCloseCode.INTERNAL_ERROR, "a fault of the service")
 
     def _leave(self) -> None:
         """Let go of the session, if it was reached: also when its client left amid the greeting."""
@@ -132,7 +133,9 @@ class Connection:
 
     async def take_over(self) -> None:
         """Another connection has taken up the session: this one ends, and is not waited for."""
-        self._closing = asyncio.ensure_future(self._socket.close(TAKEN_OVER, "taken up elsewhere"))
+        self._taken_over = True
+        for task in self._talking:
+            task.cancel()
 
     async def _greet(self) -> LiveSession | None:
         """Wait for the hello and find its session; None when the connection has ended instead."""
@@ -154,12 +157,10 @@ class Connection:
                 session = self._sessions.begin(self._address)
             except FullError as full:
                 await self._say("error", code="full", message=str(full), after=full.retry_after_s)
-                await self._socket.close(WSCloseCode.TRY_AGAIN_LATER, "full")
-                return None
+                raise CutOffError(WSCloseCode.TRY_AGAIN_LATER, "full") from full
             except OmniLiveError as error:
                 await self._say("error", code="session_failed", message=error.what)
-                await self._socket.close(WSCloseCode.INTERNAL_ERROR, "session_failed")
-                return None
+                raise CutOffError(WSCloseCode.INTERNAL_ERROR, "session_failed") from error
         if session.connection is not None:
             await session.connection.take_over()
         self._session, session.connection = session, self
@@ -186,15 +187,16 @@ class Connection:
 
     async def _talk(self, session: LiveSession) -> None:
         """Send and receive until one of both ends."""
-        tasks = [
-            asyncio.ensure_future(self._send(session)),
-            asyncio.ensure_future(self._receive(session)),
-            asyncio.ensure_future(session.outbox.overrun()),
-        ]
+        overrun = asyncio.ensure_future(session.outbox.overrun())
+        sending = asyncio.ensure_future(self._send(session))
+        self._talking = tasks = [sending, asyncio.ensure_future(self._receive(session)), overrun]
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if tasks[2].done():
-                await self._socket.close(SLOW_READER, "reads too slowly")
+            if not self._taken_over:  # it may have been while the client was greeted
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if self._taken_over:
+                raise CutOffError(TAKEN_OVER, "taken up elsewhere")
+            if overrun.done():
+                raise CutOffError(SLOW_READER, "reads too slowly")
         finally:
             for task in tasks:
                 task.cancel()
@@ -208,7 +210,7 @@ class Connection:
                 await self._socket.send(message)
         except SlowReaderError:
             return
-        await self._socket.close(WSCloseCode.OK, "ended")
+        await self._socket.end(WSCloseCode.OK, "ended")
 
     async def _receive(self, session: LiveSession) -> None:
         while (message := await self._socket.receive()).type not in ENDS:
@@ -242,7 +244,7 @@ class Connection:
                 )
                 session.push_picture(message.pts_us, rgb)
             return
-        while not session.push_sound(message.pts_us, message.samples):
+        while not (session.push_sound(message.pts_us, message.samples) or session.ended.is_set()):
             # Nothing of a client's sound is dropped: it is read no faster than it is heard.
             await asyncio.sleep(samples_to_us(len(message.samples)) / US_PER_SECOND)
 

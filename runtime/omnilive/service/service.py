@@ -25,6 +25,7 @@ from omnilive.service.access import is_loopback, read_token
 from omnilive.service.admission import sessions_that_fit
 from omnilive.service.app import Served, make_app
 from omnilive.service.backoff import Backoff
+from omnilive.service.door import Door, server_log
 from omnilive.service.live_session import LiveSession, SessionNames
 from omnilive.service.metrics import Metrics
 from omnilive.service.pull_guard import check_pull
@@ -83,20 +84,24 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
     sessions = Sessions(service, capacity, Path(service.state), make)
     served = Served(service, config.client, token, sessions, metrics, warm.is_set, pull)
     runner = web.AppRunner(
-        make_app(served), access_log=None, keepalive_timeout=IDLE_S, shutdown_timeout=HANG_UP_S
+        make_app(served),
+        access_log=None,
+        logger=server_log(),
+        keepalive_timeout=IDLE_S,
+        shutdown_timeout=HANG_UP_S,
     )
     await runner.setup()
+    assert runner.server is not None
+    door = Door(runner.server, config.client, tls)
     try:
-        site = web.TCPSite(runner, service.host, service.port, ssl_context=tls)
         try:
-            await site.start()
+            await door.open(service.host, service.port)
         except OSError as e:
             raise SetupError(
                 f"cannot be listened on ({e.strerror or e})",
                 where=f"{service.host}:{service.port}",
                 mend="Stop what listens there, or set service.port.",
             ) from e
-        port = runner.addresses[0][1]
         scheme = "https" if tls else "http"
         stop = asyncio.Event()
         stop_on_signals(loop, stop)
@@ -104,7 +109,7 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
         await asyncio.to_thread(pack.warm_up)
         warm.set()
         notify("READY=1", f"STATUS=ready for {sessions.capacity} sessions")
-        say(f"ready at {scheme}://{service.host}:{port}/ for {sessions.capacity} sessions")
+        say(f"ready at {scheme}://{service.host}:{door.port}/ for {sessions.capacity} sessions")
         watching = [
             asyncio.ensure_future(_watch_own(sessions, service.source.split())),
             asyncio.ensure_future(_watch_lanes(sessions)),
@@ -116,6 +121,7 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
         say("stopping: letting answers end")
         await sessions.drain()
     finally:
+        await door.close()
         await runner.cleanup()
         if not len(sessions):  # else one hangs in an engine, which ends with the process
             await asyncio.to_thread(pack.close)
