@@ -2,7 +2,8 @@
 
 ``python benchmarks/hostile.py --pack engines/micro``. Quiet and attacked windows take turns, so
 that what else the machine does falls on both alike. The attackers are a process of their own, of
-low priority: what they cost themselves is not the service's doing.
+low priority: what they cost themselves is not the service's doing. The limits are a client's as the
+service comes; the attackers have addresses of their own.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def _measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    async with running(args.pack, folder, PERSONS + 1) as service:
+    async with running(args.pack, folder, PERSONS + 1, limits="") as service:
         persons = [Person(service.url, seed) for seed in range(PERSONS)]
         over = asyncio.Event()
         visits = [asyncio.ensure_future(p.visit(None, over.is_set)) for p in persons]

@@ -26,6 +26,17 @@ LONGEST_QUESTION = 2_000
 BODY_S = 10.0
 """How long a request's body may take to come, seconds."""
 
+UNREAD_S = 30.0
+"""How long a client may read nothing of a streamed answer, seconds; then it is broken off."""
+
+HEARD = (
+    events.TokenDecoded,
+    events.AnswerFinished,
+    events.AnswerCancelled,
+    events.Unanswered,
+)
+"""What an answer is made of: nothing else of a session waits for a client that reads slowly."""
+
 UNANSWERED = {
     "too_long": "context_length_exceeded",
     "superseded": "superseded",
@@ -112,7 +123,12 @@ async def answer_pieces(session: LiveSession, question: str) -> AsyncIterator[Pi
         RequestError: the session has ended, or leaves the question unanswered.
     """
     heard: asyncio.Queue[Event | None] = asyncio.Queue()
-    stop = session.listen(lambda _id, _at, event: heard.put_nowait(event))
+
+    def hear(_id: int, _at_us: int, event: Event) -> None:
+        if isinstance(event, HEARD):
+            heard.put_nowait(event)
+
+    stop = session.listen(hear)
     ended = asyncio.ensure_future(session.ended.wait())
     ended.add_done_callback(lambda _: heard.put_nowait(None))
     try:
@@ -196,9 +212,13 @@ async def _stream(
     )
     await response.prepare(request)
 
+    async def send(body: dict[str, Any]) -> None:
+        data = b"data: " + json.dumps(body, ensure_ascii=False).encode() + b"\n\n"
+        await _write(request, response, data)
+
     async def say(delta: dict[str, str], ended_by: str = "") -> None:
         choice = {"index": 0, "delta": delta, "finish_reason": ended_by or None}
-        await _send(response, {**_head(name, "chat.completion.chunk"), "choices": [choice]})
+        await send({**_head(name, "chat.completion.chunk"), "choices": [choice]})
 
     try:
         await say({"role": "assistant", "content": ""})
@@ -211,18 +231,26 @@ async def _stream(
             piece = await anext(pieces)
         if asked.usage:
             usage = {"choices": [], "usage": _usage(piece)}
-            await _send(response, {**_head(name, "chat.completion.chunk"), **usage})
-        await response.write(b"data: [DONE]\n\n")
+            await send({**_head(name, "chat.completion.chunk"), **usage})
+        await _write(request, response, b"data: [DONE]\n\n")
     except RequestError as error:
-        await _send(response, _error(error))
+        await send(_error(error))
     finally:
         await pieces.aclose()  # type: ignore[attr-defined]
     await response.write_eof()
     return response
 
 
-async def _send(response: web.StreamResponse, body: dict[str, Any]) -> None:
-    await response.write(b"data: " + json.dumps(body, ensure_ascii=False).encode() + b"\n\n")
+async def _write(request: web.Request, response: web.StreamResponse, data: bytes) -> None:
+    """Send some of a stream; a client that reads nothing is broken off."""
+    transport = request.transport
+    if transport is None:
+        raise ConnectionResetError("the client has gone")
+    timer = asyncio.get_running_loop().call_later(UNREAD_S, transport.abort)
+    try:
+        await response.write(data)
+    finally:
+        timer.cancel()
 
 
 def _head(name: str, kind: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from omnilive.service.config import ClientConfig
@@ -27,6 +28,15 @@ MOST_CONNECTIONS = 512
 
 HANDSHAKE_S = 10.0
 """How long a client may take over the TLS handshake, seconds."""
+
+IDLE_S = 20.0
+"""How long an HTTP connection may ask for nothing, or take over a request's head, seconds."""
+
+UNWANTED_S = 1.0
+"""How long the rest of a body is waited for that nobody reads, seconds."""
+
+HANG_UP_S = 1.0
+"""How long clients may take to hang up at the end, seconds."""
 
 OUT_OF_FILES_S = 1.0
 """How long nobody is let in when the process can open no more files, seconds."""
@@ -63,6 +73,11 @@ class Door:
     def port(self) -> int:
         """The TCP port listened on."""
         return int(self._sockets[0].getsockname()[1])
+
+    @property
+    def connections(self) -> int:
+        """How many are inside, their handshakes counted."""
+        return self._open.total()
 
     async def open(self, host: str, port: int) -> None:
         """Listen on every address of ``host``.
@@ -114,7 +129,7 @@ class Door:
         return (
             self._rates.take(address, now_s)
             and self._open[address] < self._most
-            and self._open.total() < MOST_CONNECTIONS
+            and self.connections < MOST_CONNECTIONS
         )
 
     async def _serve(self, client: socket.socket, address: str) -> None:
@@ -165,12 +180,20 @@ class _Guest(asyncio.Protocol):
             self._gone()
 
 
-def server_log() -> logging.Logger:
-    """What the HTTP server logs to: its faults, and not every client's malformed request."""
-    found = logging.getLogger(f"{__name__}.http")
-    found.addFilter(_is_fault)
-    return found
+def make_runner(app: web.Application) -> web.AppRunner:
+    """What serves HTTP to who is let in: it waits for nothing of a client without end."""
+    faults = logging.getLogger(f"{__name__}.http")
+    faults.addFilter(_is_fault)
+    return web.AppRunner(
+        app,
+        access_log=None,
+        logger=faults,
+        keepalive_timeout=IDLE_S,
+        lingering_time=UNWANTED_S,
+        shutdown_timeout=HANG_UP_S,
+    )
 
 
 def _is_fault(record: logging.LogRecord) -> bool:
+    """Not every client's malformed request is one; those are answered, and would fill a log."""
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))

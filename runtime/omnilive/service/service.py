@@ -14,8 +14,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from aiohttp import web
-
 from omnilive.config import RuntimeConfig
 from omnilive.engine.pack import EnginePack, open_pack
 from omnilive.errors import ConfigError, FitError, OmniLiveError, SetupError
@@ -25,7 +23,7 @@ from omnilive.service.access import is_loopback, read_token
 from omnilive.service.admission import sessions_that_fit
 from omnilive.service.app import Served, make_app
 from omnilive.service.backoff import Backoff
-from omnilive.service.door import Door, server_log
+from omnilive.service.door import Door, make_runner
 from omnilive.service.live_session import LiveSession, SessionNames
 from omnilive.service.metrics import Metrics
 from omnilive.service.pull_guard import check_pull
@@ -33,15 +31,9 @@ from omnilive.service.sessions import FullError, Sessions
 from omnilive.service.watchdog import keep_watch, lanes_of
 from omnilive.systemd import notify, watchdog_s
 
-IDLE_S = 20.0
-"""How long an HTTP connection may ask for nothing, seconds."""
-
 HEALTHY_S = 60.0
 """A session of the service's own that lasted so long had been healthy: its failures count anew,
 seconds."""
-
-HANG_UP_S = 1.0
-"""How long clients may take to hang up at the end, seconds."""
 
 log = logging.getLogger(__name__)
 
@@ -83,13 +75,7 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
 
     sessions = Sessions(service, capacity, Path(service.state), make)
     served = Served(service, config.client, token, sessions, metrics, warm.is_set, pull)
-    runner = web.AppRunner(
-        make_app(served),
-        access_log=None,
-        logger=server_log(),
-        keepalive_timeout=IDLE_S,
-        shutdown_timeout=HANG_UP_S,
-    )
+    runner = make_runner(make_app(served))
     await runner.setup()
     assert runner.server is not None
     door = Door(runner.server, config.client, tls)
