@@ -12,9 +12,9 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from chromium import HOW_TO_GET_IT, browse, find_chromium
+from chromium import HOW_TO_GET_IT, Page, browse, find_chromium
 from PIL import Image
-from serving import serving
+from serving import service, serving
 
 from omnilive_micropack.render import render_stream
 from omnilive_micropack.speech import SpokenItem
@@ -123,3 +123,99 @@ def test_a_person_asks_at_the_page_hears_the_right_answer_and_speaks_over_it(
             assert not page.faults
 
     asyncio.run(asyncio.wait_for(visit(), 150))
+
+
+TOKEN = "a-token-of-some-length"
+NAMED = {"button", "textbox", "combobox", "slider", "meter", "link", "list", "dialog", "video"}
+
+
+@pytest.mark.skipif(find_chromium() is None, reason=HOW_TO_GET_IT)
+def test_the_page_asks_for_the_token_and_is_used_by_keyboard_and_on_a_phone(
+    micro_pack: Path, room: Room, tmp_path: Path
+) -> None:
+    browser = find_chromium()
+    assert browser is not None
+    (tmp_path / "token").write_text(TOKEN, encoding="utf-8")
+    own = f'token_file = "{tmp_path / "token"}"'
+
+    async def visit() -> None:
+        async with (
+            service(micro_pack, tmp_path / "state", "", own) as running,
+            browse(
+                browser, running.url, tmp_path / "profile", room.camera, room.microphone
+            ) as page,
+        ):
+            await page.until("document.readyState === 'complete'")
+            await page.evaluate("document.getElementById('start').click()")
+            notice = "document.getElementById('notice')"
+            assert "token" in await page.until(f"!{notice}.hidden && {notice}.textContent")
+            assert await page.until("document.activeElement.id === 'token'")
+            await page.call("Input.insertText", text=TOKEN)
+            await press(page, "Enter")
+            await page.until("document.getElementById('connection').dataset.state === 'open'")
+            await page.until("document.querySelector('#clips img')?.naturalWidth")
+
+            await page.evaluate(
+                "(mode => { mode.value = 'push'; mode.onchange(); })"
+                "(document.getElementById('mode'))"
+            )
+            held = "document.getElementById('talk').classList.contains('held')"
+            await page.evaluate("document.getElementById('talk').focus()")
+            await key(page, "keyDown", "Space")
+            assert await page.evaluate(held)
+            await key(page, "keyUp", "Space")
+            assert not await page.evaluate(held)
+            await key(page, "keyDown", "Space")
+            await page.evaluate("window.dispatchEvent(new Event('blur'))")
+            assert not await page.evaluate(held)
+
+            await page.evaluate("document.querySelector('#clips button').focus()")
+            await press(page, "Enter")
+            assert await page.evaluate("document.getElementById('clip-view').open")
+            assert await unnamed(page) == []
+            await press(page, "Escape")
+            assert not await page.evaluate("document.getElementById('clip-view').open")
+            assert await unnamed(page) == []
+
+            await page.call(
+                "Emulation.setDeviceMetricsOverride",
+                width=390,
+                height=844,
+                deviceScaleFactor=1,
+                mobile=True,
+            )
+            assert await page.until("document.documentElement.clientWidth === 390")
+            assert await page.evaluate("document.documentElement.scrollWidth") == 390
+            await page.screenshot(SHOTS / "5-phone.png")
+
+    asyncio.run(asyncio.wait_for(visit(), 150))
+
+
+async def key(page: Page, kind: str, name: str) -> None:
+    text = {"Enter": "\r", "Space": " "}.get(name, "")
+    codes = {"Enter": 13, "Escape": 27, "Space": 32}
+    await page.call(
+        "Input.dispatchKeyEvent",
+        type=kind,
+        code=name,
+        key=" " if name == "Space" else name,
+        windowsVirtualKeyCode=codes[name],
+        **({"text": text} if text and kind == "keyDown" else {}),
+    )
+
+
+async def press(page: Page, name: str) -> None:
+    await key(page, "keyDown", name)
+    await key(page, "keyUp", name)
+
+
+async def unnamed(page: Page) -> list[str]:
+    """Roles of what can be used or is told of, and has no accessible name."""
+    tree = await page.call("Accessibility.getFullAXTree")
+    return [
+        node["role"]["value"]
+        for node in tree["nodes"]
+        if not node["ignored"]
+        and node["role"]["value"].lower() in NAMED
+        and not node.get("name", {}).get("value")
+    ]

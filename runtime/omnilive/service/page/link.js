@@ -16,6 +16,7 @@ export class Link extends EventTarget {
   #attempt = 0;
   #timer = 0;
   #wanted = false;
+  #greeted = false;
   token = "";
   session = "";
 
@@ -30,6 +31,7 @@ export class Link extends EventTarget {
     const socket = new WebSocket(`${scheme}://${base.host}${base.pathname}`, protocols);
     socket.binaryType = "arraybuffer";
     this.#socket = socket;
+    this.#greeted = false;
     this.#tell("state", { state: "connecting" });
     socket.onopen = () => this.say("hello", {
       protocol: PROTOCOL, resume: this.#resume, after: this.#after, name: "page",
@@ -42,6 +44,7 @@ export class Link extends EventTarget {
     this.#wanted = false;
     clearTimeout(this.#timer);
     this.#socket?.close(1000);
+    if (this.#socket?.readyState === WebSocket.CLOSED) this.#tell("state", { state: "closed" });
   }
 
   get isOpen() {
@@ -75,6 +78,7 @@ export class Link extends EventTarget {
     if (message.seq) this.#after = message.seq;
     if (message.type === "welcome") {
       this.#attempt = 0;
+      this.#greeted = true;
       if (!message.resumed) this.#after = 0;
       this.session = message.session;
       this.#resume = message.resume;
@@ -99,7 +103,9 @@ export class Link extends EventTarget {
     }
     const limit = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.#attempt++);
     const waitMs = limit * (0.5 + Math.random() / 2);
-    this.#tell("state", { state: "waiting", waitMs, reason: closed.reason });
+    // A browser hides from its page why a connection was refused.
+    const refused = closed.code === 1006 && !this.#greeted;
+    this.#tell("state", { state: "waiting", waitMs, reason: closed.reason, refused });
     this.#timer = setTimeout(() => this.open(), waitMs);
   }
 

@@ -27,7 +27,10 @@ link.addEventListener("sound", ({ detail }) => {
 
 $("start").onclick = () => (running ? stop() : start());
 $("mute").onclick = () => setMuted(!muted);
-$("stop").onclick = () => link.say("interrupt");
+$("stop").onclick = () => {
+  speaker.cut();
+  link.say("interrupt");
+};
 $("volume").oninput = (input) => (speaker.volume = Number(input.target.value));
 $("mode").onchange = applyMode;
 $("camera").onchange = $("microphone").onchange = () => running && openDevices();
@@ -36,47 +39,57 @@ $("ask").onsubmit = async (submit) => {
   submit.preventDefault();
   const text = $("question").value.trim();
   if (!text) return;
-  if (!link.isOpen) return notice("There is no connection: press Start.");
+  if (!link.isOpen) return notice(say("There is no connection: press Start."));
   await speaker.start();
   link.say("ask", { text });
   $("question").value = "";
 };
 $("pull-form").onsubmit = async (submit) => {
   submit.preventDefault();
-  if (!link.isOpen) await connect();
+  if (!running) await start(false);
   link.say("pull", { url: $("pull").value.trim() });
+};
+$("pull-end").onclick = async () => {
+  $("pull").value = "";
+  link.say("pull", { url: "" });
+  if (running && window.isSecureContext) await openDevices();
 };
 $("token-form").onsubmit = (submit) => {
   submit.preventDefault();
   link.token = $("token").value.trim();
+  notice("");
   link.open();
 };
-for (const [down, up] of [["pointerdown", "pointerup"], ["pointerdown", "pointerleave"]]) {
-  $("talk").addEventListener(down, () => hold(true));
+$("talk").addEventListener("pointerdown", () => hold(true));
+for (const up of ["pointerup", "pointerleave", "pointercancel"]) {
   $("talk").addEventListener(up, () => hold(false));
 }
+window.addEventListener("blur", () => hold(false));
 document.addEventListener("keydown", (key) => isTalkKey(key) && (key.preventDefault(), hold(true)));
 document.addEventListener("keyup", (key) => isTalkKey(key) && hold(false));
 fillDevices();
 
-async function start() {
+async function start(withDevices = true) {
   notice("");
-  if (!window.isSecureContext) {
-    notice("This page is not secure (no HTTPS), so the browser gives it no camera or microphone. Open it by https:// or on this machine by http://localhost. Typed questions work.");
-  }
-  await connect();
-  await speaker.start();
-  if (window.isSecureContext) await openDevices();
   running = true;
   $("start").textContent = say("End");
   for (const id of ["mute", "stop", "talk"]) $(id).disabled = false;
+  if (withDevices && !window.isSecureContext) {
+    notice("This page is not secure (no HTTPS), so the browser gives it no camera or microphone. Open it by https:// or on this machine by http://localhost. Typed questions work.");
+  }
+  await speaker.start();
+  await connect();
+  if (!running) return; // ended meanwhile
+  showState("listening");
+  if (withDevices && window.isSecureContext) await openDevices();
   applyMode();
 }
 
 function stop() {
   running = false;
   capture.stop();
-  link.say("end");
+  if (link.isOpen) link.say("end");
+  else link.close();
   $("start").textContent = say("Start");
   for (const id of ["mute", "stop", "talk"]) $(id).disabled = true;
   showState("idle");
@@ -86,7 +99,7 @@ async function connect() {
   link.open();
   await new Promise((done) => {
     const wait = ({ detail }) => {
-      if (detail.state !== "open") return;
+      if (detail.state !== "open" && detail.state !== "closed") return;
       link.removeEventListener("state", wait);
       done();
     };
@@ -156,11 +169,12 @@ function setMuted(value) {
 function hold(value) {
   if (held === value || !running) return;
   held = value;
+  $("talk").classList.toggle("held", held);
   applyMode();
 }
 
 function isTalkKey(key) {
-  const typing = /^(INPUT|TEXTAREA|SELECT|BUTTON)$/.test(key.target.tagName);
+  const typing = /^(INPUT|TEXTAREA|SELECT|BUTTON|SUMMARY)$/.test(key.target.tagName) && key.target.id !== "talk";
   return key.code === "Space" && !typing && $("mode").value === "push";
 }
 
@@ -168,21 +182,32 @@ async function fillDevices() {
   for (const [id, kind] of [["camera", "videoinput"], ["microphone", "audioinput"]]) {
     const chosen = $(id).value;
     const options = (await devices(kind)).map((device, i) => new Option(device.label || `${id} ${i + 1}`, device.deviceId));
-    $(id).replaceChildren(new Option("default", ""), ...options);
+    $(id).replaceChildren(new Option(say("default"), ""), ...options);
     $(id).value = options.some((option) => option.value === chosen) ? chosen : "";
   }
 }
 
-function showConnection({ state, waitMs, resumed, reason }) {
+async function showConnection({ state, waitMs, resumed, reason, refused }) {
   const words = {
     connecting: "connecting …",
     open: resumed ? "connected again" : "connected",
-    waiting: `connection lost, trying again in ${Math.ceil((waitMs ?? 0) / 1000)} s`,
-    closed: reason ? `closed: ${reason}` : "not connected",
+    waiting: "connection lost, trying again in",
+    closed: "not connected",
   };
-  $("connection").textContent = say(words[state]);
+  const more = { waiting: ` ${Math.ceil((waitMs ?? 0) / 1000)} s`, closed: reason && reason !== "ended" ? `: ${reason}` : "" };
+  $("connection").textContent = say(words[state]) + (more[state] ?? "");
   $("connection").dataset.state = state;
   if (state === "open" && running) showState("listening");
+  if (refused) await explainRefusal();
+}
+
+/** Say what a connection was refused for, and where that is mended. */
+async function explainRefusal() {
+  const answer = await fetch("v1/sessions", { headers: link.headers }).catch(() => null);
+  if (answer?.status !== 401) return;
+  notice(say("This service asks for its token: give it in the settings."));
+  document.querySelector(".settings").open = true;
+  $("token").focus();
 }
 
 function showState(state) {

@@ -1,6 +1,12 @@
 // The transcript: one item for each utterance, filled in as its events arrive. It sends nothing.
 
+import { say } from "./words.js";
+
 const STAGES = [["hear", "heard"], ["think", "thought"], ["speak", "began to speak"]];
+const WHY = {
+  filler: "asks for nothing", no_words: "no words", too_long: "too long",
+  superseded: "something else was said",
+};
 
 export class Turns {
   #items = new Map();
@@ -24,20 +30,21 @@ export class Turns {
   _transcribed(item, event) {
     item.times.ended ??= event.at_us;
     item.times.heard = event.at_us;
-    item.asked.textContent = event.text || "(nothing understood)";
+    item.asked.textContent = event.text || say("(nothing understood)");
     item.root.lang = event.language;
   }
 
   _unanswered(item, event) {
     item.root.classList.add("unanswered");
-    const why = { filler: "asks for nothing", no_words: "no words", too_long: "too long", superseded: "something else was said" };
-    item.note.textContent = `not answered: ${why[event.reason] ?? event.reason}`;
+    item.note.textContent = `${say("not answered")}: ${say(WHY[event.reason] ?? event.reason)}`;
+    this.#follow();
   }
 
   _token_decoded(item, event) {
     item.times.thought ??= event.at_us;
     item.text += event.text;
     item.answer.textContent = item.text;
+    this.#follow();
   }
 
   _sentence_spoken(item, event) {
@@ -47,11 +54,11 @@ export class Turns {
   }
 
   _answer_interrupted(item) {
-    item.note.textContent = "interrupted";
+    item.note.textContent = say("interrupted");
   }
 
   _answer_resumed(item) {
-    item.note.textContent = "goes on";
+    item.note.textContent = say("goes on");
   }
 
   _answer_cancelled(item, event) {
@@ -60,12 +67,13 @@ export class Turns {
     unsaid.className = "unsaid";
     unsaid.textContent = event.text.startsWith(spoken) ? event.text.slice(spoken.length) : "";
     item.answer.replaceChildren(unsaid.textContent ? spoken : event.text, unsaid);
-    item.note.textContent = "stopped";
+    item.stopped = true;
+    item.note.textContent = say("stopped");
   }
 
   _answer_finished(item, event) {
     item.answer.textContent = event.text;
-    if (item.note.textContent !== "stopped") item.note.textContent = "";
+    if (!item.stopped) item.note.textContent = "";
   }
 
   #item(event) {
@@ -73,7 +81,7 @@ export class Turns {
     if (found) return found;
     if (!["speech_ended", "transcribed"].includes(event.type)) return null;
     const root = document.createElement("li");
-    const [asked, answer, note] = ["asked", "answer", "note"].map((name) => {
+    const [asked, answer, note, figures] = ["asked", "answer", "note", "figures"].map((name) => {
       const p = document.createElement("p");
       p.className = name;
       return p;
@@ -81,11 +89,11 @@ export class Turns {
     const bar = document.createElement("div");
     bar.className = "latency";
     bar.hidden = true;
-    root.append(asked, answer, bar, note);
+    root.append(asked, answer, bar, figures, note);
     this.list.append(root);
-    root.scrollIntoView({ block: "end" });
-    const item = { root, asked, answer, note, bar, text: "", times: {} };
+    const item = { root, asked, answer, note, bar, figures, stopped: false, text: "", times: {} };
     this.#items.set(event.utterance, item);
+    this.#follow();
     return item;
   }
 
@@ -102,10 +110,22 @@ export class Turns {
       return part;
     }));
     item.bar.hidden = false;
-    const words = spans.map((us, i) => `${STAGES[i][1]} ${Math.round(us / 1000)} ms`).join(", ");
-    item.bar.title = words;
-    item.bar.setAttribute("role", "img");
-    item.bar.setAttribute("aria-label", words);
-    item.note.textContent = `${(total / 1e6).toFixed(2)} s: ${words}`;
+    item.bar.setAttribute("aria-hidden", "true"); // the figures below say it
+    const parts = spans.map((us, i) => {
+      const part = document.createElement("span");
+      const dot = document.createElement("i");
+      dot.className = STAGES[i][0];
+      part.append(dot, `${say(STAGES[i][1])} ${Math.round(us / 1000)} ms`);
+      return part;
+    });
+    item.figures.replaceChildren(
+      `${(total / 1e6).toFixed(2)} s`, ...parts.flatMap((part) => [" ", part]),
+    );
+    this.#follow();
+  }
+
+  /** Keep the newest in sight, without moving the page. */
+  #follow() {
+    this.list.scrollTop = this.list.scrollHeight;
   }
 }
