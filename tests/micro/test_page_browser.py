@@ -126,11 +126,42 @@ def test_a_person_asks_at_the_page_hears_the_right_answer_and_speaks_over_it(
 
 
 TOKEN = "a-token-of-some-length"
+QUANTUM = 128
+
+PLAY_AND_CUT = """(async () => {
+  const context = new OfflineAudioContext(1, 32000, 16000);
+  await context.audioWorklet.addModule("page/player-worklet.js");
+  const node = new AudioWorkletNode(context, "player", { outputChannelCount: [1] });
+  const ear = new AnalyserNode(context, { fftSize: 32 });
+  node.connect(ear).connect(context.destination);
+  const samples = new Float32Array(16000).fill(0.5);
+  node.port.postMessage({ type: "chunk", generation: 3, firstSample: 0, samples, last: true });
+  let cut = -1;
+  let played = -1;
+  for (let at = 0.128; at < 1.9; at += 0.128) {
+    context.suspend(at).then(() => {
+      const now = new Float32Array(32);
+      ear.getFloatTimeDomainData(now);
+      if (cut >= 0 || !now.some((x) => x !== 0)) return context.resume();
+      cut = Math.round(context.currentTime * 16000);
+      node.port.onmessage = ({ data }) => {
+        if (!data.final) return;
+        played = data.samples;
+        context.resume();
+      };
+      node.port.postMessage({ type: "cut" });
+    });
+  }
+  const heard = (await context.startRendering()).getChannelData(0);
+  return [cut, played, heard.filter((x) => x !== 0).length, heard.findLastIndex((x) => x !== 0)];
+})()"""
+"""Plays a second of sound against the clock of the samples alone, and cuts it once it sounds."""
+
 NAMED = {"button", "textbox", "combobox", "slider", "meter", "link", "list", "dialog", "video"}
 
 
 @pytest.mark.skipif(find_chromium() is None, reason=HOW_TO_GET_IT)
-def test_the_page_asks_for_the_token_and_is_used_by_keyboard_and_on_a_phone(
+def test_the_page_cuts_sound_asks_for_the_token_and_is_used_by_keyboard_and_on_a_phone(
     micro_pack: Path, room: Room, tmp_path: Path
 ) -> None:
     browser = find_chromium()
@@ -146,6 +177,10 @@ def test_the_page_asks_for_the_token_and_is_used_by_keyboard_and_on_a_phone(
             ) as page,
         ):
             await page.until("document.readyState === 'complete'")
+            cut, played, heard, last = await page.evaluate(PLAY_AND_CUT)
+            assert 0 < played == heard < 16_000
+            assert last < cut + QUANTUM
+
             await page.evaluate("document.getElementById('start').click()")
             notice = "document.getElementById('notice')"
             assert "token" in await page.until(f"!{notice}.hidden && {notice}.textContent")
