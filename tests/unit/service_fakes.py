@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -39,7 +40,7 @@ class FakeSession:
         self.full = 0
         self.wants: Callable[[int], bool] = lambda pts_us: True
         self.outbox = Outbox(client.replayed_messages, client.unsent_bytes)
-        self.rates = SessionRates(client, asyncio.get_running_loop().time())
+        self.rates = SessionRates(client, time.monotonic())
         self.memory = MemoryView()
         self.connection: Any = None
         self.ended = asyncio.Event()
