@@ -20,7 +20,7 @@ from omnilive.service.door import Door, make_runner
 from omnilive.service.rate import MOST_ADDRESSES, AddressRates, client_of
 from service_fakes import Service
 
-GET = b"GET /live HTTP/1.1\r\nHost: a\r\n\r\n"
+GET = b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n"
 GET_ONCE = GET[:-2] + b"Connection: close\r\n\r\n"
 Act = Callable[[Door], Awaitable[Any]]
 
@@ -152,7 +152,8 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(door, "UNWANTED_S", 0.05)
 
     async def act(opened: Door) -> None:
-        request = b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 90\r\n\r\n{"
+        request = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 90\r\n"
+        request += b"Content-Type: application/json\r\n\r\n{"
         said = await (await call(opened, request)).all()
         assert said.startswith(b"HTTP/1.1 408 ")
 
@@ -163,11 +164,11 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
     "data",
     [
         b"no request at all\r\n\r\n",
-        b"GET / HTTP/9.9\r\nHost: a\r\n\r\n",
-        b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: a\r\nX-Long: " + b"a" * 20_000 + b"\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X-Many: a\r\n" * 1_000 + b"\r\n",
-        b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 7\r\n\r\n",
+        b"GET / HTTP/9.9\r\nHost: localhost\r\n\r\n",
+        b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"a" * 20_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X-Many: a\r\n" * 1_000 + b"\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 7\r\n\r\n",
     ],
     ids=["garbage", "version", "long path", "long header", "many headers", "two lengths"],
 )
