@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import functools
 import io
+import itertools
 import os
 import random
 import sys
@@ -29,6 +30,8 @@ from omnilive.service.protocol import AskMessage, Hello, PingMessage, encode_tex
 LONGEST_S = 5.0
 """An attack that the service sits out is given up then, seconds."""
 PAUSE_S = 0.05
+ADDRESSES = tuple(f"127.0.0.{host}" for host in range(2, 10))
+"""Where attacks come from, in turn: each has the limits of a client, and nobody else has its."""
 NICE = 10
 """Priority of the attackers: their own work is not to slow the service down."""
 
@@ -39,6 +42,7 @@ class Attacker:
     def __init__(self, url: str) -> None:
         self._url = url
         self._token = ""
+        self._addresses = itertools.cycle(ADDRESSES)
 
     async def attack(self, until: Callable[[], bool]) -> int:
         """Every attack in turn, over and over, until told to stop; returns how many."""
@@ -46,6 +50,9 @@ class Attacker:
             self.guess_tokens,
             self.send_garbage,
             self.flood,
+            self.flood_with_pings,
+            self.send_fragments,
+            self.fetch,
             self.ask_without_end,
             self.send_bombs,
             self.read_nothing,
@@ -60,11 +67,22 @@ class Attacker:
         return count
 
     async def guess_tokens(self) -> None:
-        """Greet with resume tokens that are none, by which no session is begun."""
-        async with aiohttp.ClientSession() as http:
+        """Ask for sessions by ids that are none, and greet with tokens that are none."""
+        async with self._http() as http:
             for _ in range(20):
                 address = f"{self._url}v1/sessions/{random.randbytes(8).hex()}/memory"
                 async with http.get(address) as answer:
+                    await answer.read()
+            socket = await http.ws_connect(f"{self._url}v1/live?resume", protocols=(SUBPROTOCOL,))
+            await socket.send_str(encode_text(Hello(1, random.randbytes(24).hex())))
+            await socket.receive()
+            await socket.close()
+
+    async def fetch(self) -> None:
+        """Fetch the page as fast as it comes."""
+        async with self._http() as http:
+            for _ in range(2_000):
+                async with http.get(self._url) as answer:
                     await answer.read()
 
     async def send_garbage(self) -> None:
@@ -79,6 +97,21 @@ class Attacker:
         async with self._greeted() as socket:
             for _ in range(5_000):
                 await socket.send_str(encode_text(PingMessage(1)))
+
+    async def flood_with_pings(self) -> None:
+        """Send control frames, which no message limit of a library counts."""
+        async with self._greeted() as socket:
+            for _ in range(20):
+                _transport(socket).write(frame(PING) * 20_000)
+                await asyncio.sleep(0)
+
+    async def send_fragments(self) -> None:
+        """Send a message in very many parts of one byte, without an end."""
+        async with self._greeted() as socket:
+            _transport(socket).write(frame(BINARY, b"a", last=False))
+            for _ in range(20):
+                _transport(socket).write(frame(MORE, b"a", last=False) * 20_000)
+                await asyncio.sleep(0)
 
     async def ask_without_end(self) -> None:
         """Ask questions as fast as they are taken: too long ones, and some that are answered."""
@@ -106,15 +139,21 @@ class Attacker:
         """Open connections, send half a request or nothing at all, and break off."""
         address = urlsplit(self._url)
         for index in range(20):
-            _, writer = await asyncio.open_connection(address.hostname, address.port)
+            _, writer = await asyncio.open_connection(
+                address.hostname, address.port, local_addr=(next(self._addresses), 0)
+            )
             if index % 2:
                 writer.write(b"GET /v1/live HTTP/1.1\r\nHost: a\r\n")
                 await writer.drain()
             writer.transport.abort()
 
+    def _http(self) -> aiohttp.ClientSession:
+        here = (next(self._addresses), 0)
+        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=here))
+
     @asynccontextmanager
     async def _greeted(self) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-        async with aiohttp.ClientSession() as http:
+        async with self._http() as http:
             address = f"{self._url}v1/live?resume"
             socket = await http.ws_connect(address, protocols=(SUBPROTOCOL,))
             await socket.send_str(encode_text(Hello(1, self._token)))
@@ -124,6 +163,14 @@ class Attacker:
                 yield socket
             finally:
                 hang_up(socket)
+
+
+BINARY, PING, MORE = 0x2, 0x9, 0x0
+
+
+def frame(opcode: int, payload: bytes = b"", *, last: bool = True) -> bytes:
+    """A WebSocket frame of a client, of fewer than 126 bytes, masked with zeros."""
+    return bytes([last << 7 | opcode, 0x80 | len(payload), 0, 0, 0, 0]) + payload
 
 
 @functools.cache

@@ -42,7 +42,7 @@ QUESTION = "what do you see now"
 OUTCOMES = ("answer_finished", "answer_cancelled", "unanswered")
 
 LIMITS = "[client]\nrequests_per_s = 1000\nrequest_burst = 1000\n"
-"""Everybody here comes from one address."""
+"""Where everybody comes from one address, and often."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,21 @@ class Running:
 
 
 @asynccontextmanager
-async def running(pack: Path, state: Path, sessions: int) -> AsyncIterator[Running]:
-    """A service for so many sessions that is ready; it is stopped in the end."""
+async def running(
+    pack: Path, state: Path, sessions: int, limits: str = LIMITS
+) -> AsyncIterator[Running]:
+    """A service for so many sessions that is ready; it is stopped in the end.
+
+    Args:
+        pack: engine pack.
+        state: folder for its sessions and configuration.
+        sessions: at once, and from one address.
+        limits: TOML of what a client may do; empty for a service as it comes.
+    """
     state.mkdir(parents=True, exist_ok=True)
     file = state / "omnilive.toml"
     own = f'port = 0\nstate = "{state}"\nmax_sessions = {sessions}\n'
-    file.write_text(f"{LIMITS}[service]\n{own}sessions_per_client = {sessions}\n", "utf-8")
+    file.write_text(f"{limits}[service]\n{own}sessions_per_client = {sessions}\n", "utf-8")
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "omnilive.cli.main", "serve"),
         *("--config", str(file), "--pack", str(pack)),

@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from chromium import HOW_TO_GET_IT, browse, find_chromium
+from chromium import HOW_TO_GET_IT, Page, browse, find_chromium
 from PIL import Image
 from serving import service, serving
 
@@ -125,11 +125,110 @@ def test_a_person_asks_at_the_page_hears_the_right_answer_and_speaks_over_it(
     asyncio.run(asyncio.wait_for(visit(), 150))
 
 
-TOKEN = "a-token-of-the-test-0123456789"
+TOKEN = "a-token-of-some-length"
+IS_OPEN = "document.getElementById('connection').dataset.state === 'open'"
+QUANTUM = 128
+
+PLAY_AND_CUT = """(async () => {
+  const context = new OfflineAudioContext(1, 32000, 16000);
+  await context.audioWorklet.addModule("page/player-worklet.js");
+  const node = new AudioWorkletNode(context, "player", { outputChannelCount: [1] });
+  const ear = new AnalyserNode(context, { fftSize: 32 });
+  node.connect(ear).connect(context.destination);
+  const samples = new Float32Array(16000).fill(0.5);
+  node.port.postMessage({ type: "chunk", generation: 3, firstSample: 0, samples, last: true });
+  let cut = -1;
+  let played = -1;
+  for (let at = 0.128; at < 1.9; at += 0.128) {
+    context.suspend(at).then(() => {
+      const now = new Float32Array(32);
+      ear.getFloatTimeDomainData(now);
+      if (cut >= 0 || !now.some((x) => x !== 0)) return context.resume();
+      cut = Math.round(context.currentTime * 16000);
+      node.port.onmessage = ({ data }) => {
+        if (!data.final) return;
+        played = data.samples;
+        context.resume();
+      };
+      node.port.postMessage({ type: "cut" });
+    });
+  }
+  const heard = (await context.startRendering()).getChannelData(0);
+  return [cut, played, heard.filter((x) => x !== 0).length, heard.findLastIndex((x) => x !== 0)];
+})()"""
+"""Plays a second of sound against the clock of the samples alone, and cuts it once it sounds."""
+
+NAMED = {"button", "textbox", "combobox", "slider", "meter", "link", "list", "dialog", "video"}
 
 
 @pytest.mark.skipif(find_chromium() is None, reason=HOW_TO_GET_IT)
-def test_the_page_asks_for_the_token_stops_at_once_and_is_heard_again_in_a_new_session(
+def test_the_page_cuts_sound_asks_for_the_token_and_is_used_by_keyboard_and_on_a_phone(
+    micro_pack: Path, room: Room, tmp_path: Path
+) -> None:
+    browser = find_chromium()
+    assert browser is not None
+    (tmp_path / "token").write_text(TOKEN, encoding="utf-8")
+    own = f'token_file = "{tmp_path / "token"}"'
+
+    async def visit() -> None:
+        async with (
+            service(micro_pack, tmp_path / "state", "", own) as running,
+            browse(
+                browser, running.url, tmp_path / "profile", room.camera, room.microphone
+            ) as page,
+        ):
+            await page.until("document.readyState === 'complete'")
+            cut, played, heard, last = await page.evaluate(PLAY_AND_CUT)
+            assert 0 < played == heard < 16_000
+            assert last < cut + QUANTUM
+
+            await page.evaluate("document.getElementById('start').click()")
+            notice = "document.getElementById('notice')"
+            assert "token" in await page.until(f"!{notice}.hidden && {notice}.textContent")
+            assert await page.until("document.activeElement.id === 'token'")
+            await page.call("Input.insertText", text=TOKEN)
+            await press(page, "Enter")
+            await page.until("document.getElementById('connection').dataset.state === 'open'")
+            await page.until("document.querySelector('#clips img')?.naturalWidth")
+
+            await page.evaluate(
+                "(mode => { mode.value = 'push'; mode.onchange(); })"
+                "(document.getElementById('mode'))"
+            )
+            held = "document.getElementById('talk').classList.contains('held')"
+            await page.evaluate("document.getElementById('talk').focus()")
+            await key(page, "keyDown", "Space")
+            assert await page.evaluate(held)
+            await key(page, "keyUp", "Space")
+            assert not await page.evaluate(held)
+            await key(page, "keyDown", "Space")
+            await page.evaluate("window.dispatchEvent(new Event('blur'))")
+            assert not await page.evaluate(held)
+
+            await page.evaluate("document.querySelector('#clips button').focus()")
+            await press(page, "Enter")
+            assert await page.evaluate("document.getElementById('clip-view').open")
+            assert await unnamed(page) == []
+            await press(page, "Escape")
+            assert not await page.evaluate("document.getElementById('clip-view').open")
+            assert await unnamed(page) == []
+
+            await page.call(
+                "Emulation.setDeviceMetricsOverride",
+                width=390,
+                height=844,
+                deviceScaleFactor=1,
+                mobile=True,
+            )
+            assert await page.until("document.documentElement.clientWidth === 390")
+            assert await page.evaluate("document.documentElement.scrollWidth") == 390
+            await page.screenshot(SHOTS / "5-phone.png")
+
+    asyncio.run(asyncio.wait_for(visit(), 150))
+
+
+@pytest.mark.skipif(find_chromium() is None, reason=HOW_TO_GET_IT)
+def test_the_page_refuses_a_wrong_token_stops_at_once_and_is_heard_again_in_a_new_session(
     micro_pack: Path, room: Room, tmp_path: Path
 ) -> None:
     browser = find_chromium()
@@ -142,7 +241,7 @@ def test_the_page_asks_for_the_token_stops_at_once_and_is_heard_again_in_a_new_s
         out.writeframes(bytes(2 * 48_000))
     typed = "document.getElementById('question').value = 'what do you see now'"
     ask = f"{typed}; document.getElementById('ask').requestSubmit()"
-    press = "document.getElementById('{}').click()".format
+    click = "document.getElementById('{}').click()".format
 
     async def visit() -> None:
         async with (
@@ -152,27 +251,63 @@ def test_the_page_asks_for_the_token_stops_at_once_and_is_heard_again_in_a_new_s
             browse(browser, on.url, tmp_path / "profile", room.camera, silence) as page,
         ):
             await page.until("document.readyState === 'complete'")
-            await page.evaluate(press("start"))
-            await page.until("document.activeElement.id === 'token'")
-            await page.screenshot(SHOTS / "5-token.png")
-            page.faults.clear()  # the browser logs what was refused
-            await page.evaluate(f"document.getElementById('token').value = '{TOKEN}'")
-            await page.evaluate("document.getElementById('token-form').requestSubmit()")
-            await page.until("document.getElementById('connection').dataset.state === 'open'")
+            notice = "document.getElementById('notice').textContent"
+            await page.evaluate(click("start"))
+            for token, then in (
+                ("not-the-token-of-it", f"{notice}.includes('refused')"),
+                (TOKEN, IS_OPEN),
+            ):
+                await page.until("document.activeElement.id === 'token'")
+                await page.evaluate(f"document.getElementById('token').value = '{token}'")
+                await page.evaluate("document.getElementById('token-form').requestSubmit()")
+                await page.until(then)
+                await page.screenshot(SHOTS / f"6-token-{len(token)}.png")
             for count in (1, 2):
-                await page.evaluate(press("start"))
                 await page.until("document.getElementById('start').textContent === 'End'")
                 await page.until("document.querySelectorAll('#clips li').length")
                 await page.evaluate(ask)
                 await page.until("sounds(100)")
-                await page.evaluate(press("stop"))
+                await page.evaluate(click("stop"))
                 await page.until("!sounds(300)")
                 stopped = f"{TURN}[{TURN}.length - 1].textContent.includes('stopped')"
                 await page.until(stopped)
-                await page.evaluate(press("start"))
+                await page.evaluate(click("start"))
                 await page.until("document.getElementById('connection').dataset.state === 'closed'")
                 assert await page.evaluate(f"{TURN}.length") == count
-            await page.screenshot(SHOTS / "6-again.png")
-            assert not page.faults
+                await page.evaluate(click("start"))
+            await page.until(IS_OPEN)
+            await page.screenshot(SHOTS / "7-again.png")
+            # The browser logs what was refused.
+            assert all("v1/live" in one or "401" in one for one in page.faults)
 
     asyncio.run(asyncio.wait_for(visit(), 150))
+
+
+async def key(page: Page, kind: str, name: str) -> None:
+    text = {"Enter": "\r", "Space": " "}.get(name, "")
+    codes = {"Enter": 13, "Escape": 27, "Space": 32}
+    await page.call(
+        "Input.dispatchKeyEvent",
+        type=kind,
+        code=name,
+        key=" " if name == "Space" else name,
+        windowsVirtualKeyCode=codes[name],
+        **({"text": text} if text and kind == "keyDown" else {}),
+    )
+
+
+async def press(page: Page, name: str) -> None:
+    await key(page, "keyDown", name)
+    await key(page, "keyUp", name)
+
+
+async def unnamed(page: Page) -> list[str]:
+    """Roles of what can be used or is told of, and has no accessible name."""
+    tree = await page.call("Accessibility.getFullAXTree")
+    return [
+        node["role"]["value"]
+        for node in tree["nodes"]
+        if not node["ignored"]
+        and node["role"]["value"].lower() in NAMED
+        and not node.get("name", {}).get("value")
+    ]

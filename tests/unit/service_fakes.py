@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ from omnilive.service.outbox import Outbox
 from omnilive.service.peers import Peers
 from omnilive.service.protocol import Hello, encode_text
 from omnilive.service.pull_guard import check_pull
+from omnilive.service.rate import SessionRates
 from omnilive.service.sessions import Sessions
 
 
@@ -41,6 +43,7 @@ class FakeSession:
         self.full = 0
         self.wants: Callable[[int], bool] = lambda pts_us: True
         self.outbox = Outbox(client.replayed_messages, client.unsent_bytes)
+        self.rates = SessionRates(client, time.monotonic())
         self.memory = MemoryView()
         self.connection: Any = None
         self.ended = asyncio.Event()

@@ -161,7 +161,8 @@ def test_whatever_bytes_come_the_decoders_refuse_or_understand_them() -> None:
                 assert len(data) <= IN_HEADER.size + 64
                 assert abs(message.pts_us) <= LONGEST_PTS_US
             else:
-                decode_text(data.decode("utf-8", "surrogateescape"), texts)
+                said = decode_text(data.decode("utf-8", "surrogateescape"), texts)
+                assert decode_text(encode_text(said), texts) == said
         except ProtocolError as error:
             assert error.code in CODES
             refused += 1

@@ -13,14 +13,15 @@ from typing import Any
 from aiohttp import web
 
 from omnilive.service.access import host_allowed, origin_allowed, token_matches
+from omnilive.service.client_socket import CLOSE_S, ClientSocket
 from omnilive.service.completions import complete
 from omnilive.service.config import ClientConfig, ServiceConfig
-from omnilive.service.connection import CLOSE_S, Connection, Pull
+from omnilive.service.connection import Connection, Pull
 from omnilive.service.live_session import LiveSession, describe
 from omnilive.service.media_frames import MediaLimits
 from omnilive.service.metrics import Metrics
 from omnilive.service.peers import Peers
-from omnilive.service.rate import AddressRates
+from omnilive.service.rate import AddressRates, client_of
 from omnilive.service.sessions import FullError, Sessions
 from omnilive.service.whip import Whip, is_whip
 from omnilive.session.session import KEYFRAMES_FOLDER
@@ -47,13 +48,15 @@ HEADERS = {
 }
 
 LIMITED_PATHS = frozenset({"/v1/live", "/v1/chat/completions"})
-"""What an address may ask for only so often, whether it shows the token or guesses at it."""
+"""What an address may ask for only so often, whether it shows the token or guesses at it; every
+request that lacks the token counts among them."""
 
 READING = frozenset({"GET", "HEAD"})
 """Methods that change nothing, so that a page elsewhere gains nothing by having them sent."""
 
-OPEN_PATHS = frozenset({"/live", "/ready"})
-"""What a supervisor asks without a token; it tells nothing but whether the service runs."""
+OPEN_PATHS = frozenset({"/", "/live", "/ready"})
+"""What is told without a token: the page, which asks its user for it, and to a supervisor whether
+the service runs."""
 
 PAGE_TYPES = {
     ".html": "text/html",
@@ -86,6 +89,8 @@ class Served:
 
 SERVED: web.AppKey[Served] = web.AppKey("served", Served)
 RATES: web.AppKey[AddressRates] = web.AppKey("rates", AddressRates)
+FETCHES: web.AppKey[AddressRates] = web.AppKey("fetches", AddressRates)
+PAGE: web.AppKey[dict[str, tuple[bytes, str]]] = web.AppKey("page", dict)
 
 
 def make_app(served: Served) -> web.Application:
@@ -93,6 +98,8 @@ def make_app(served: Served) -> web.Application:
     app = web.Application(middlewares=[_guard], client_max_size=LARGEST_BODY)
     app[SERVED] = served
     app[RATES] = AddressRates(served.client.requests_per_s, served.client.request_burst)
+    app[FETCHES] = AddressRates(served.client.fetches_per_s, served.client.fetch_burst)
+    app[PAGE] = _page_files()
     app.router.add_get("/", _page)
     app.router.add_get("/page/{name}", _page)
     app.router.add_get("/live", _live)
@@ -109,38 +116,41 @@ def make_app(served: Served) -> web.Application:
 
 @web.middleware
 async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Hosts, origins, tokens and headers. The page is open: it asks its user for the token."""
-    served = request.app[SERVED]
-    allowed = served.service.allowed_origins
-    if not served.token and not host_allowed(request.host, served.service.host, allowed):
+    """Rates, hosts, origins, tokens and headers."""
+    served, now_s = request.app[SERVED], asyncio.get_running_loop().time()
+    address = client_of(request.remote)
+    if not request.app[FETCHES].take(address, now_s):
+        return _refusal(429, "too_often", "More requests than are taken.", 1)
+    origins = served.service.allowed_origins
+    if not served.token and not host_allowed(request.host, served.service.host, origins):
         return _refusal(403, "forbidden", "Without a token this host name is not answered to.")
     if request.method not in READING and not _origin_allowed(request):
         return _refusal(403, "forbidden", "Pages of this origin may not ask for this.")
-    page = request.path == "/" or request.path.startswith("/page/")
-    now_s = asyncio.get_running_loop().time()
-    limited = request.path in LIMITED_PATHS or is_whip(request.path)
-    if limited and not request.app[RATES].take(request.remote or "", now_s):
+    open_to_all = request.path in OPEN_PATHS or request.path.startswith("/page/")
+    allowed = open_to_all or _authorized(request, served.token)
+    limited = request.path in LIMITED_PATHS or is_whip(request.path) or not allowed
+    if limited and not request.app[RATES].take(address, now_s):
         return _refusal(429, "too_often", "More requests than are taken.", 1)
-    if not page and request.path not in OPEN_PATHS and not _authorized(request, served.token):
-        response: web.StreamResponse = web.json_response(
-            {"error": {"code": "unauthorized", "message": "Show the token as a bearer token."}},
-            status=401,
-            headers={"WWW-Authenticate": "Bearer"},
-        )
-    else:
+    if allowed:
         response = await handler(request)
+    else:
+        response = _refusal(401, "unauthorized", "Show the token as a bearer token.")
+        response.headers["WWW-Authenticate"] = "Bearer"
     if not response.prepared:
         response.headers.update(HEADERS)
     return response
 
 
 def _refusal(status: int, code: str, message: str, retry_s: int = 0) -> web.Response:
+    """An error; the connection ends with it, so that asking again costs a new one."""
     headers = {"Retry-After": str(retry_s)} if retry_s else {}
-    return web.json_response(
+    response = web.json_response(
         {"error": {"code": code, "message": message}},
         status=status,
         headers={**HEADERS, **headers},
     )
+    response.force_close()
+    return response
 
 
 def _origin_allowed(request: web.Request) -> bool:
@@ -170,15 +180,21 @@ def _base64url(text: str) -> str:
         return ""
 
 
+def _page_files() -> dict[str, tuple[bytes, str]]:
+    """The page's files by name: bytes and content type."""
+    found = {}
+    for entry in (resources.files("omnilive.service") / "page").iterdir():
+        suffix = "." + entry.name.rpartition(".")[2]
+        if suffix in PAGE_TYPES:
+            found[entry.name] = (entry.read_bytes(), PAGE_TYPES[suffix])
+    return found
+
+
 async def _page(request: web.Request) -> web.StreamResponse:
-    name = request.match_info.get("name", "index.html")
-    files = resources.files("omnilive.service") / "page"
-    known = {entry.name for entry in files.iterdir()}
-    suffix = "." + name.rpartition(".")[2]
-    if name not in known or suffix not in PAGE_TYPES:
+    file = request.app[PAGE].get(request.match_info.get("name", "index.html"))
+    if file is None:
         raise web.HTTPNotFound
-    body = (files / name).read_bytes()
-    return web.Response(body=body, content_type=PAGE_TYPES[suffix], charset="utf-8")
+    return web.Response(body=file[0], content_type=file[1], charset="utf-8")
 
 
 async def _live(_: web.Request) -> web.StreamResponse:
@@ -248,9 +264,12 @@ async def _socket(request: web.Request) -> web.StreamResponse:
         # A program reads a refusal; a browser hides it from its page, which is told on the socket.
         try:
             if served.sessions.free_own() is None:
-                served.sessions.check_room(request.remote or "")
+                served.sessions.check_room(client_of(request.remote))
         except FullError as full:
             return _refusal(503, "full", str(full), full.retry_after_s)
+    transport = request.transport
+    if transport is None:
+        raise ConnectionResetError("the client has gone")
     limits = MediaLimits(picture_bytes=served.client.picture_bytes)
     socket = web.WebSocketResponse(
         protocols=(SUBPROTOCOL,),
@@ -258,15 +277,15 @@ async def _socket(request: web.Request) -> web.StreamResponse:
         heartbeat=served.client.silence_s / 2,
         max_msg_size=limits.message_bytes,
         compress=False,
+        autoping=False,
     )
     await socket.prepare(request)
-
-    def cut() -> None:
-        if request.transport is not None:
-            request.transport.abort()
-
-    connection = Connection(
-        socket, cut, request.remote or "", served.sessions, served.client, served.pull
-    )
-    await connection.serve()
+    client = ClientSocket(socket, transport, served.client.silence_s)
+    address = client_of(request.remote)
+    try:
+        connection = Connection(client, address, served.sessions, served.client, served.pull)
+        await connection.serve()
+    finally:
+        # Closing waits for what is unsent, and a client that never reads would hold it open.
+        asyncio.get_running_loop().call_later(CLOSE_S, transport.abort)
     return socket

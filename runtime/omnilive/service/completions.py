@@ -26,8 +26,9 @@ LONGEST_QUESTION = 2_000
 BODY_S = 10.0
 """How long a request's body may take to come, seconds."""
 
-WRITE_S = 30.0
-"""How long a client may read nothing of an answer, seconds."""
+UNREAD_S = 30.0
+"""How long a client may read nothing of a streamed answer, seconds; then it is broken off."""
+
 
 UNANSWERED = {
     "too_long": "context_length_exceeded",
@@ -211,9 +212,13 @@ async def _stream(
     )
     await response.prepare(request)
 
+    async def send(body: dict[str, Any]) -> None:
+        data = b"data: " + json.dumps(body, ensure_ascii=False).encode() + b"\n\n"
+        await _write(request, response, data)
+
     async def say(delta: dict[str, str], ended_by: str = "") -> None:
         choice = {"index": 0, "delta": delta, "finish_reason": ended_by or None}
-        await _send(response, {**_head(name, "chat.completion.chunk"), "choices": [choice]})
+        await send({**_head(name, "chat.completion.chunk"), "choices": [choice]})
 
     try:
         await say({"role": "assistant", "content": ""})
@@ -226,26 +231,26 @@ async def _stream(
             piece = await anext(pieces)
         if asked.usage:
             usage = {"choices": [], "usage": _usage(piece)}
-            await _send(response, {**_head(name, "chat.completion.chunk"), **usage})
-        await _write(response, "[DONE]")
+            await send({**_head(name, "chat.completion.chunk"), **usage})
+        await _write(request, response, b"data: [DONE]\n\n")
     except RequestError as error:
-        await _send(response, _error(error))
+        await send(_error(error))
     finally:
         await pieces.aclose()  # type: ignore[attr-defined]
     await response.write_eof()
     return response
 
 
-async def _send(response: web.StreamResponse, body: dict[str, Any]) -> None:
-    await _write(response, json.dumps(body, ensure_ascii=False))
-
-
-async def _write(response: web.StreamResponse, data: str) -> None:
-    """Send one event; a client that does not read for ``WRITE_S`` is not waited for."""
+async def _write(request: web.Request, response: web.StreamResponse, data: bytes) -> None:
+    """Send some of a stream; a client that reads nothing is broken off."""
+    transport = request.transport
+    if transport is None:
+        raise ConnectionResetError("the client has gone")
+    timer = asyncio.get_running_loop().call_later(UNREAD_S, transport.abort)
     try:
-        await asyncio.wait_for(response.write(f"data: {data}\n\n".encode()), WRITE_S)
-    except asyncio.TimeoutError as e:
-        raise ConnectionResetError("the client does not read") from e
+        await response.write(data)
+    finally:
+        timer.cancel()
 
 
 def _head(name: str, kind: str) -> dict[str, Any]:

@@ -93,6 +93,17 @@ class ClientConfig:
     """Connections and completions an address may ask for a second in the long run."""
     request_burst: int = 30
     """The same at once after a pause."""
+    fetches_per_s: float = 50.0
+    """HTTP requests of any kind an address may make a second in the long run. Behind a proxy
+    everybody has its address: raise what counts by address there."""
+    fetch_burst: int = 400
+    """The same at once after a pause: a page that is opened fetches a picture for every clip."""
+    connects_per_s: float = 20.0
+    """Connections an address may open a second in the long run; more are closed unread."""
+    connect_burst: int = 100
+    """The same at once after a pause."""
+    connections: int = 64
+    """Connections an address may have open at once; more are closed unread."""
     errors: int = 50
     """Messages a connection may get wrong before it is closed."""
     unsent_bytes: int = 4 << 20
@@ -119,6 +130,11 @@ class ClientConfig:
         check_range("client.question_burst", self.question_burst, 1, 10_000)
         check_range("client.requests_per_s", self.requests_per_s, 0.01, 10_000)
         check_range("client.request_burst", self.request_burst, 1, 100_000)
+        check_range("client.fetches_per_s", self.fetches_per_s, 0.01, 100_000)
+        check_range("client.fetch_burst", self.fetch_burst, 1, 1_000_000)
+        check_range("client.connects_per_s", self.connects_per_s, 0.01, 100_000)
+        check_range("client.connect_burst", self.connect_burst, 1, 1_000_000)
+        check_range("client.connections", self.connections, 1, 100_000)
         check_range("client.errors", self.errors, 1, 10_000)
         check_range("client.unsent_bytes", self.unsent_bytes, 1 << 16, 1 << 30, "bytes")
         check_range("client.replayed_messages", self.replayed_messages, 1, 1_000_000)

@@ -11,9 +11,10 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, WSMessage, WSMsgType
 
 from omnilive.errors import OmniLiveError
+from omnilive.service.client_socket import CONTROLS, ENDS, ClientSocket, CutOffError
 from omnilive.service.config import ClientConfig
 from omnilive.service.faults import ProtocolError
 from omnilive.service.live_session import LiveSession
@@ -40,7 +41,6 @@ from omnilive.service.protocol import (
     TextLimits,
     decode_text,
 )
-from omnilive.service.rate import RateLimit
 from omnilive.service.sessions import FullError, Sessions
 from omnilive.sources.types import US_PER_SECOND, samples_to_us
 
@@ -48,8 +48,8 @@ SLOW_READER = 4001
 TAKEN_OVER = 4002
 """Close codes besides the standard's own, as ``docs/protocol.md`` lists them."""
 
-CLOSE_S = 1.0
-"""How long a client may take to agree to a close, seconds; then it is cut off."""
+CONTROLS_BEFORE_HELLO = 4
+"""Pings and pongs that a client may send before its hello."""
 
 LISTENS_S = 10.0
 """How long a question waits for a session that does not take it, seconds."""
@@ -69,8 +69,7 @@ class Connection:
 
     def __init__(
         self,
-        socket: web.WebSocketResponse,
-        cut: Callable[[], None],
+        socket: ClientSocket,
         address: str,
         sessions: Sessions,
         config: ClientConfig,
@@ -80,27 +79,23 @@ class Connection:
 
         Args:
             socket: open, with its message limit set.
-            cut: breaks what is below it, whether the client reads or not.
             address: of the client.
             sessions: where to find or begin one.
             config: limits.
             pull: makes a session watch a URL; raises ProtocolError when it may not.
         """
         self._socket = socket
-        self._cut = cut
         self._address = address
         self._sessions = sessions
         self._config = config
         self._pull = pull
         self._texts = TextLimits()
         self._media = MediaLimits(picture_bytes=config.picture_bytes)
-        loop = asyncio.get_running_loop()
-        self._now_s = loop.time
-        self._rate = RateLimit(config.messages_per_s, config.message_burst, loop.time())
-        self._questions = RateLimit(config.questions_per_s, config.question_burst, loop.time())
+        self._now_s = asyncio.get_running_loop().time
         self._session: LiveSession | None = None
         self._welcomed = False
-        self._closing: asyncio.Task[None] | None = None
+        self._talking: list[asyncio.Task[None]] = []
+        self._taken_over = False
         self._errors = 0
         self._newest: dict[type[MediaMessage], int] = {}
 
@@ -108,11 +103,13 @@ class Connection:
         """Serve it."""
         try:
             hello = await asyncio.wait_for(self._hello(), self._config.hello_s)
-            session = await self._find(hello) if hello is not None else None
-            if session is not None:
-                await self._serve(session)
+            if hello is not None:
+                await self._serve(await self._find(hello))
         except asyncio.TimeoutError:
-            await self._close(WSCloseCode.POLICY_VIOLATION, "no hello")
+            await self._socket.cut_off(WSCloseCode.POLICY_VIOLATION, "no hello")
+        except CutOffError as cut:
+            self._leave()
+            await self._socket.cut_off(cut.code, cut.reason)
         except ConnectionError:
             return
         finally:
@@ -121,9 +118,11 @@ class Connection:
     async def _serve(self, session: LiveSession) -> None:
         try:
             await self._talk(session)
+        except CutOffError:
+            raise
         except Exception:  # a fault of the service: its trace is for the journal, not the client
             log.exception("a connection of session %s failed", session.names.id)
-            await self._close(WSCloseCode.INTERNAL_ERROR, "a fault of the service")
+            await self._socket.cut_off(WSCloseCode.INTERNAL_ERROR, "a fault of the service")
 
     def _leave(self) -> None:
         """Let go of the session, if it was reached: also when its client left amid the greeting."""
@@ -135,26 +134,26 @@ class Connection:
 
     async def take_over(self) -> None:
         """Another connection has taken up the session: this one ends, and is not waited for."""
-        self._closing = asyncio.ensure_future(self._close(TAKEN_OVER, "taken up elsewhere"))
+        self._taken_over = True
+        for task in self._talking:
+            task.cancel()
 
     async def _hello(self) -> Hello | None:
         """Wait for the hello; None when the connection has ended instead."""
-        message = await self._socket.receive()
-        if message.type is not WSMsgType.TEXT:
-            await self._refuse(ProtocolError("no_hello", "the first message is a hello"))
-            return None
         try:
-            hello = decode_text(message.data, self._texts)
+            message = await self._first()
+            if message.type in ENDS:
+                return None
+            hello = decode_text(message.data, self._texts) if _is_text(message) else None
             if not isinstance(hello, Hello):
                 raise ProtocolError("no_hello", "the first message is a hello")
         except ProtocolError as error:
             await self._refuse(error)
-            await self._close(WSCloseCode.POLICY_VIOLATION, error.code)
-            return None
+            raise CutOffError(WSCloseCode.POLICY_VIOLATION, error.code) from error
         return hello
 
-    async def _find(self, hello: Hello) -> LiveSession | None:
-        """Find or begin its session; None when the connection has ended instead."""
+    async def _find(self, hello: Hello) -> LiveSession:
+        """Find or begin its session, and welcome its client."""
         session = self._sessions.take_up(hello.resume) if hello.resume else None
         resumed = session is not None
         session = session or self._sessions.free_own()
@@ -163,12 +162,10 @@ class Connection:
                 session = await self._sessions.begin(self._address)
             except FullError as full:
                 await self._say("error", code="full", message=str(full), after=full.retry_after_s)
-                await self._close(WSCloseCode.TRY_AGAIN_LATER, "full")
-                return None
+                raise CutOffError(WSCloseCode.TRY_AGAIN_LATER, "full") from full
             except OmniLiveError as error:
                 await self._say("error", code="session_failed", message=error.what)
-                await self._close(WSCloseCode.INTERNAL_ERROR, "session_failed")
-                return None
+                raise CutOffError(WSCloseCode.INTERNAL_ERROR, "session_failed") from error
         if session.connection is not None:
             await session.connection.take_over()
         self._session, session.connection = session, self
@@ -186,17 +183,27 @@ class Connection:
         self._welcomed = True
         return session
 
+    async def _first(self) -> WSMessage:
+        """The first message that is no ping or pong."""
+        for _ in range(CONTROLS_BEFORE_HELLO + 1):
+            message = await self._socket.receive()
+            if message.type not in CONTROLS:
+                return message
+            await self._take_control(message)
+        raise ProtocolError("flood", "more pings than the service takes")
+
     async def _talk(self, session: LiveSession) -> None:
         """Send and receive until one of both ends."""
-        tasks = [
-            asyncio.ensure_future(self._send(session)),
-            asyncio.ensure_future(self._receive(session)),
-            asyncio.ensure_future(session.outbox.overrun()),
-        ]
+        overrun = asyncio.ensure_future(session.outbox.overrun())
+        sending = asyncio.ensure_future(self._send(session))
+        self._talking = tasks = [sending, asyncio.ensure_future(self._receive(session)), overrun]
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if tasks[2].done():
-                await self._close(SLOW_READER, "reads too slowly")
+            if not self._taken_over:  # it may have been while the client was greeted
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if self._taken_over:
+                raise CutOffError(TAKEN_OVER, "taken up elsewhere")
+            if overrun.done():
+                raise CutOffError(SLOW_READER, "reads too slowly")
         finally:
             for task in tasks:
                 task.cancel()
@@ -207,28 +214,30 @@ class Connection:
     async def _send(self, session: LiveSession) -> None:
         try:
             while (message := await session.outbox.next()) is not None:
-                if isinstance(message, bytes):
-                    await self._socket.send_bytes(message)
-                else:
-                    await self._socket.send_str(message)
+                await self._socket.send(message)
         except SlowReaderError:
             return
-        await self._close(WSCloseCode.OK, "ended")
+        await self._socket.end(WSCloseCode.OK, "ended")
 
     async def _receive(self, session: LiveSession) -> None:
-        async for message in self._socket:
+        while (message := await self._socket.receive()).type not in ENDS:
             if session.connection is not self:
                 return
             try:
-                if not self._rate.take(self._now_s()):
+                if not session.rates.messages.take(self._now_s()):
                     raise ProtocolError("flood", "more messages than the service takes")
                 if message.type is WSMsgType.BINARY:
                     await self._take_media(session, decode_media(message.data, self._media))
                 elif message.type is WSMsgType.TEXT:
                     await self._take_text(session, decode_text(message.data, self._texts))
+                else:
+                    await self._take_control(message)
             except ProtocolError as error:
-                if not await self._refuse(error):
-                    return
+                await self._refuse(error)
+
+    async def _take_control(self, message: WSMessage) -> None:
+        if message.type is WSMsgType.PING:
+            await self._socket.pong(message.data)
 
     async def _take_media(self, session: LiveSession, message: MediaMessage) -> None:
         newest = self._newest.get(type(message), -1)
@@ -242,12 +251,12 @@ class Connection:
                 )
                 session.push_picture(message.pts_us, rgb)
             return
-        while not session.push_sound(message.pts_us, message.samples):
+        while not (session.push_sound(message.pts_us, message.samples) or session.ended.is_set()):
             # Nothing of a client's sound is dropped: it is read no faster than it is heard.
             await asyncio.sleep(samples_to_us(len(message.samples)) / US_PER_SECOND)
 
     async def _take_text(self, session: LiveSession, message: ClientMessage) -> None:
-        if isinstance(message, COSTLY) and not self._questions.take(self._now_s()):
+        if isinstance(message, COSTLY) and not session.rates.questions.take(self._now_s()):
             raise ProtocolError("too_often", f"more {message.kind} messages than are taken")
         if isinstance(message, AskMessage):
             await self._ask(session, message.text)
@@ -278,25 +287,23 @@ class Connection:
                 raise ProtocolError("busy", "the session takes no question now")
             await asyncio.sleep(ASK_AGAIN_S)
 
-    async def _refuse(self, error: ProtocolError) -> bool:
-        """Tell the client; False when the connection ends with it."""
+    async def _refuse(self, error: ProtocolError) -> None:
+        """Tell the client.
+
+        Raises:
+            CutOffError: the connection ends with it.
+        """
         self._errors += 1
         await self._say("error", code=error.code, message=error.what)
         if error.fatal:
-            await self._close(WSCloseCode.POLICY_VIOLATION, error.code)
-            return False
+            raise CutOffError(WSCloseCode.POLICY_VIOLATION, error.code)
         if self._errors >= self._config.errors:
-            await self._close(WSCloseCode.POLICY_VIOLATION, "too many errors")
-            return False
-        return True
+            raise CutOffError(WSCloseCode.POLICY_VIOLATION, "too many errors")
 
     async def _say(self, kind: str, **fields: Any) -> None:
         """Send a message of this connection alone: it has no number and is never sent again."""
-        await self._socket.send_str(json.dumps({"type": kind, **fields}, ensure_ascii=False))
+        await self._socket.send(json.dumps({"type": kind, **fields}, ensure_ascii=False))
 
-    async def _close(self, code: int, reason: str) -> None:
-        """Close, and cut off a client that does not agree to it in time."""
-        try:
-            await asyncio.wait_for(self._socket.close(code=code, message=reason.encode()), CLOSE_S)
-        except (asyncio.TimeoutError, ConnectionError):
-            self._cut()
+
+def _is_text(message: WSMessage) -> bool:
+    return message.type is WSMsgType.TEXT

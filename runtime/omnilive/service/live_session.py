@@ -32,6 +32,7 @@ from omnilive.service.memory_view import MemoryView
 from omnilive.service.outbox import Outbox
 from omnilive.service.peer_feed import PeerFeed
 from omnilive.service.pulling import Puller, Pulls
+from omnilive.service.rate import SessionRates
 from omnilive.service.sender_clock import SenderClock
 from omnilive.session.playout import Played
 from omnilive.session.session import RunOptions, Session
@@ -98,6 +99,7 @@ class LiveSession:
         self.names = names
         self.folder = folder
         self.outbox = Outbox(config.client.replayed_messages, config.client.unsent_bytes)
+        self.rates = SessionRates(config.client, loop.time())
         self._source = LiveSource(
             config.source, name=SPOKEN_BY_CLIENT, has_video=True, has_audio=True
         )

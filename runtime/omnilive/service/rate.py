@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections import OrderedDict
+
+from omnilive.service.config import ClientConfig
+
+HOME_BITS = 64
+"""One subscriber of IPv6 has a network of this prefix, and as many addresses as it likes in it."""
 
 MOST_ADDRESSES = 4_096
 
@@ -24,6 +30,32 @@ class RateLimit:
             return False
         self._left -= 1
         return True
+
+
+class SessionRates:
+    """What the client of one session may send: its connections share it, however often it comes.
+
+    Attributes:
+        messages: of any kind.
+        questions: those that make the engines or a source begin anew.
+    """
+
+    def __init__(self, config: ClientConfig, now_s: float) -> None:
+        self.messages = RateLimit(config.messages_per_s, config.message_burst, now_s)
+        self.questions = RateLimit(config.questions_per_s, config.question_burst, now_s)
+
+
+def client_of(address: str | None) -> str:
+    """Whose an address is: of IPv6 a subscriber's whole network counts as one client."""
+    try:
+        parsed = ipaddress.ip_address((address or "").partition("%")[0])
+    except ValueError:
+        return address or ""
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((parsed, HOME_BITS), strict=False))
 
 
 class AddressRates:

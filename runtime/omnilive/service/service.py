@@ -18,8 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from aiohttp import web
-
 from omnilive.config import RuntimeConfig
 from omnilive.engine.manifest import Manifest
 from omnilive.engine.manifest_file import read_manifest
@@ -32,6 +30,7 @@ from omnilive.service.access import is_loopback, read_token
 from omnilive.service.admission import sessions_that_fit
 from omnilive.service.app import Served, make_app
 from omnilive.service.backoff import Backoff
+from omnilive.service.door import Door, make_runner
 from omnilive.service.heap import map_large_blocks
 from omnilive.service.ice import ice_policy
 from omnilive.service.lane_metrics import BOUNDS_US
@@ -44,15 +43,9 @@ from omnilive.service.watchdog import keep_watch, lanes_of
 from omnilive.session.rehearsal import rehearse
 from omnilive.systemd import notify, watchdog_s
 
-IDLE_S = 20.0
-"""How long an HTTP connection may ask for nothing, seconds."""
-
 HEALTHY_S = 60.0
 """A session of the service's own that lasted so long had been healthy: its failures count anew,
 seconds."""
-
-HANG_UP_S = 1.0
-"""How long clients may take to hang up at the end, seconds."""
 
 log = logging.getLogger(__name__)
 
@@ -104,21 +97,19 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
     sessions = Sessions(service, capacity, Path(service.state), make)
     peers = Peers(config.webrtc, policy, config.client.picture_pixels)
     served = Served(service, config.client, token, sessions, metrics, warm.is_set, pull, peers)
-    runner = web.AppRunner(
-        make_app(served), access_log=None, keepalive_timeout=IDLE_S, shutdown_timeout=HANG_UP_S
-    )
+    runner = make_runner(make_app(served))
     await runner.setup()
+    assert runner.server is not None
+    door = Door(runner.server, config.client, tls)
     try:
-        site = web.TCPSite(runner, service.host, service.port, ssl_context=tls)
         try:
-            await site.start()
+            await door.open(service.host, service.port)
         except OSError as e:
             raise SetupError(
                 f"cannot be listened on ({e.strerror or e})",
                 where=f"{service.host}:{service.port}",
                 mend="Stop what listens there, or set service.port.",
             ) from e
-        port = runner.addresses[0][1]
         scheme = "https" if tls else "http"
         stop = asyncio.Event()
         stop_on_signals(loop, stop)
@@ -129,7 +120,7 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
         gc.freeze()  # freeing an ended session need not look at what stays for good
         warm.set()
         notify("READY=1", f"STATUS=ready for {sessions.capacity} sessions")
-        say(f"ready at {scheme}://{service.host}:{port}/ for {sessions.capacity} sessions")
+        say(f"ready at {scheme}://{service.host}:{door.port}/ for {sessions.capacity} sessions")
         watching = [
             asyncio.ensure_future(_watch_own(sessions, service.source.split())),
             asyncio.ensure_future(_watch_lanes(sessions)),
@@ -141,6 +132,7 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
         say("stopping: letting answers end")
         await sessions.drain()
     finally:
+        await door.close()
         await runner.cleanup()
         if not len(sessions):
             await asyncio.to_thread(pack.close)

@@ -119,7 +119,7 @@ export class Speaker {
     this.#node?.port.postMessage({ type: "chunk", ...chunk }, [chunk.samples.buffer]);
   }
 
-  /** Silence everything up to a generation, within one audio quantum. */
+  /** Silence everything up to a generation, or what sounds now, within one audio quantum. */
   cut(generation) {
     this.#node?.port.postMessage({ type: "cut", generation });
   }

@@ -24,6 +24,7 @@ export class Link extends EventTarget {
   open() {
     this.#wanted = true;
     clearTimeout(this.#timer);
+    if ((this.#socket?.readyState ?? WebSocket.CLOSED) <= WebSocket.OPEN) return; // under way
     const scheme = location.protocol === "https:" ? "wss" : "ws";
     const protocols = ["omnilive.v1"];
     if (this.token) protocols.push("omnilive.token." + base64url(this.token));
@@ -49,7 +50,9 @@ export class Link extends EventTarget {
   close() {
     this.#wanted = false;
     clearTimeout(this.#timer);
-    this.#socket?.close(1000);
+    if ((this.#socket?.readyState ?? WebSocket.CLOSED) === WebSocket.CLOSED) this.#tell("state", { state: "closed" });
+    else this.#socket.close(1000);
+    if (this.#socket?.readyState === WebSocket.CLOSED) this.#tell("state", { state: "closed" });
   }
 
   get isOpen() {
@@ -67,6 +70,12 @@ export class Link extends EventTarget {
     if (!this.isOpen) return;
     if (kind === "picture" && this.#socket.bufferedAmount > WAITING_BYTES) return;
     this.#socket.send(encodeMedia(kind, this.#sequence[kind]++, Math.round(ptsUs), payload));
+  }
+
+  /** Have the session end; what is said of its end still comes. */
+  end() {
+    this.say("end");
+    this.session = "";
   }
 
   /** Headers for requests beside the connection. */

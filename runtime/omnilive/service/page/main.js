@@ -49,8 +49,13 @@ $("ask").onsubmit = async (submit) => {
 };
 $("pull-form").onsubmit = async (submit) => {
   submit.preventDefault();
-  if (!link.isOpen && !(await connect())) return;
+  if (!running) await start(false);
   link.say("pull", { url: $("pull").value.trim() });
+};
+$("pull-end").onclick = async () => {
+  $("pull").value = "";
+  link.say("pull", { url: "" });
+  if (running && window.isSecureContext) await openDevices();
 };
 $("token-form").onsubmit = (submit) => {
   submit.preventDefault();
@@ -59,29 +64,35 @@ $("token-form").onsubmit = (submit) => {
   link.open();
 };
 $("talk").addEventListener("pointerdown", () => hold(true));
-for (const up of ["pointerup", "pointerleave", "pointercancel"]) $("talk").addEventListener(up, () => hold(false));
+for (const up of ["pointerup", "pointerleave", "pointercancel"]) {
+  $("talk").addEventListener(up, () => hold(false));
+}
+window.addEventListener("blur", () => hold(false));
 document.addEventListener("keydown", (key) => isTalkKey(key) && (key.preventDefault(), hold(true)));
 document.addEventListener("keyup", (key) => isTalkKey(key) && hold(false));
 fillDevices();
 
-async function start() {
+async function start(withDevices = true) {
   notice("");
-  if (!window.isSecureContext) {
-    notice("This page is not secure (no HTTPS), so the browser gives it no camera or microphone. Open it by https:// or on this machine by http://localhost. Typed questions work.");
-  }
-  if (!(await connect())) return;
-  await speaker.start();
-  if (window.isSecureContext) await openDevices();
   running = true;
   $("start").textContent = say("End");
   for (const id of ["mute", "stop", "talk"]) $(id).disabled = false;
+  if (withDevices && !window.isSecureContext) {
+    notice("This page is not secure (no HTTPS), so the browser gives it no camera or microphone. Open it by https:// or on this machine by http://localhost. Typed questions work.");
+  }
+  await speaker.start();
+  if (!(await connect())) return running && stop();
+  if (!running) return; // ended meanwhile
+  showState("listening");
+  if (withDevices && window.isSecureContext) await openDevices();
   applyMode();
 }
 
 function stop() {
   running = false;
   capture.stop();
-  link.say("end");
+  if (link.isOpen) link.end();
+  else link.close();
   $("start").textContent = say("Start");
   for (const id of ["mute", "stop", "talk"]) $(id).disabled = true;
   showState("idle");
@@ -89,9 +100,10 @@ function stop() {
 
 /** Open the connection; whether there is one in the end. */
 async function connect() {
+  if (link.isOpen) return true;
   return new Promise((done) => {
     const wait = ({ detail: { state } }) => {
-      if (state === "connecting" || state === "waiting") return;
+      if (state !== "open" && state !== "closed") return;
       link.removeEventListener("state", wait);
       done(state === "open");
     };
@@ -177,11 +189,12 @@ function setMuted(value) {
 function hold(value) {
   if (held === value || !running) return;
   held = value;
+  $("talk").classList.toggle("held", held);
   applyMode();
 }
 
 function isTalkKey(key) {
-  const typing = /^(INPUT|TEXTAREA|SELECT|BUTTON)$/.test(key.target.tagName);
+  const typing = /^(INPUT|TEXTAREA|SELECT|BUTTON|SUMMARY)$/.test(key.target.tagName) && key.target.id !== "talk";
   return key.code === "Space" && !typing && $("mode").value === "push";
 }
 
@@ -189,7 +202,7 @@ async function fillDevices() {
   for (const [id, kind] of [["camera", "videoinput"], ["microphone", "audioinput"]]) {
     const chosen = $(id).value;
     const options = (await devices(kind)).map((device, i) => new Option(device.label || `${id} ${i + 1}`, device.deviceId));
-    $(id).replaceChildren(new Option("default", ""), ...options);
+    $(id).replaceChildren(new Option(say("default"), ""), ...options);
     $(id).value = options.some((option) => option.value === chosen) ? chosen : "";
   }
 }
@@ -199,17 +212,18 @@ function showConnection({ state, waitMs, resumed, reason }) {
     connecting: "connecting …",
     open: resumed ? "connected again" : "connected",
     refused: "token needed",
-    waiting: `connection lost, trying again in ${Math.ceil((waitMs ?? 0) / 1000)} s`,
-    closed: reason === "ended" ? "session ended" : reason ? `closed: ${reason}` : "not connected",
+    waiting: "connection lost, trying again in",
+    closed: reason === "ended" ? "session ended" : "not connected",
   };
-  $("connection").textContent = say(words[state]);
+  const more = { waiting: ` ${Math.ceil((waitMs ?? 0) / 1000)} s`, closed: reason && reason !== "ended" ? `: ${reason}` : "" };
+  $("connection").textContent = say(words[state]) + (more[state] ?? "");
   $("connection").dataset.state = state;
   if (state === "open" && running) showState("listening");
   if (state === "refused") askForToken();
 }
 
 function askForToken() {
-  notice(link.token ? "The service refused this token. Enter the right one." : "This service asks for a token. Enter it, then press Use.");
+  notice(say(link.token ? "The service refused this token." : "This service asks for its token: give it in the settings."));
   document.querySelector(".settings").open = true;
   $("token").focus();
 }

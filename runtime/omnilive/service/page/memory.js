@@ -39,9 +39,14 @@ export class Memory {
 
   #lit({ clips, frames }) {
     const shown = new Set(frames);
+    let first = null;
     for (const [clip, item] of this.#clips) {
-      item.root.classList.toggle("lit", clips.includes(clip) || item.frames.some((f) => shown.has(f)));
+      const lit = clips.includes(clip) || item.frames.some((f) => shown.has(f));
+      item.root.classList.toggle("lit", lit);
+      item.button.title = lit ? say("used for the newest answer") : "";
+      if (lit) first ??= item.root;
     }
+    if (first) this.list.scrollTo({ left: first.offsetLeft - this.list.offsetLeft });
   }
 
   #item(clip, startUs) {
@@ -55,8 +60,10 @@ export class Memory {
     label.textContent = `${clock(startUs)}–`;
     button.append(image, label);
     root.append(button);
+    const atEnd = this.list.scrollLeft + this.list.clientWidth >= this.list.scrollWidth - 8;
     this.list.append(root);
-    const item = { root, image, label, frames: [], when: label.textContent };
+    if (atEnd) this.list.scrollLeft = this.list.scrollWidth;
+    const item = { root, button, image, label, frames: [], when: label.textContent };
     button.onclick = () => this.#show(item);
     this.#clips.set(clip, item);
     if (this.#clips.size > SHOWN) {

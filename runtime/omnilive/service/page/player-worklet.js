@@ -13,7 +13,7 @@ class Player extends AudioWorkletProcessor {
     super();
     this.port.onmessage = ({ data }) => {
       if (data.type === "chunk") this.#add(data);
-      else if (data.type === "cut") this.#cut(data.generation);
+      else if (data.type === "cut") this.#cut(data.generation ?? this.#generation);
       else this.#reset();
     };
   }

@@ -1,6 +1,12 @@
 // The transcript: one item for each utterance, filled in as its events arrive. It sends nothing.
 
+import { say } from "./words.js";
+
 const STAGES = [["hear", "heard"], ["think", "thought"], ["speak", "began to speak"]];
+const WHY = {
+  filler: "asks for nothing", no_words: "no words", too_long: "too long",
+  superseded: "something else was said",
+};
 
 export class Turns {
   #items = new Map();
@@ -29,14 +35,14 @@ export class Turns {
   _transcribed(item, event) {
     item.times.ended ??= event.at_us;
     item.times.heard = event.at_us;
-    item.asked.textContent = event.text || "(nothing understood)";
+    item.asked.textContent = event.text || say("(nothing understood)");
     item.root.lang = event.language;
   }
 
   _unanswered(item, event) {
     item.root.classList.add("unanswered");
-    const why = { filler: "asks for nothing", no_words: "no words", too_long: "too long", superseded: "something else was said" };
-    item.note.textContent = `not answered: ${why[event.reason] ?? event.reason}`;
+    item.note.textContent = `${say("not answered")}: ${say(WHY[event.reason] ?? event.reason)}`;
+    this.#follow();
   }
 
   _token_decoded(item, event) {
@@ -44,6 +50,7 @@ export class Turns {
     item.tokens.length = event.index; // of an answer that goes on some are decoded anew
     item.tokens.push(event.text);
     item.answer.textContent = item.tokens.join("");
+    this.#follow();
   }
 
   _sentence_spoken(item, event) {
@@ -53,12 +60,12 @@ export class Turns {
   }
 
   _answer_interrupted(item) {
-    item.note.textContent = "interrupted";
+    item.note.textContent = say("interrupted");
   }
 
   _answer_resumed(item, event) {
     item.tokens.length = event.spoken_tokens;
-    item.note.textContent = "goes on";
+    item.note.textContent = say("goes on");
   }
 
   _answer_cancelled(item, event) {
@@ -67,12 +74,13 @@ export class Turns {
     unsaid.className = "unsaid";
     unsaid.textContent = event.text.startsWith(spoken) ? event.text.slice(spoken.length) : "";
     item.answer.replaceChildren(unsaid.textContent ? spoken : event.text, unsaid);
-    item.note.textContent = "stopped";
+    item.stopped = true;
+    item.note.textContent = say("stopped");
   }
 
   _answer_finished(item, event) {
     item.answer.textContent = event.text;
-    if (item.note.textContent !== "stopped") item.note.textContent = "";
+    if (!item.stopped) item.note.textContent = "";
   }
 
   #item(event) {
@@ -80,7 +88,7 @@ export class Turns {
     if (found) return found;
     if (!["speech_ended", "transcribed"].includes(event.type)) return null;
     const root = document.createElement("li");
-    const [asked, answer, note] = ["asked", "answer", "note"].map((name) => {
+    const [asked, answer, note, figures] = ["asked", "answer", "note", "figures"].map((name) => {
       const p = document.createElement("p");
       p.className = name;
       return p;
@@ -88,11 +96,11 @@ export class Turns {
     const bar = document.createElement("div");
     bar.className = "latency";
     bar.hidden = true;
-    root.append(asked, answer, bar, note);
+    root.append(asked, answer, bar, figures, note);
     this.list.append(root);
-    root.scrollIntoView({ block: "end" });
-    const item = { root, asked, answer, note, bar, tokens: [], times: {} };
+    const item = { root, asked, answer, note, bar, figures, stopped: false, tokens: [], times: {} };
     this.#items.set(event.utterance, item);
+    this.#follow();
     return item;
   }
 
@@ -109,10 +117,22 @@ export class Turns {
       return part;
     }));
     item.bar.hidden = false;
-    const words = spans.map((us, i) => `${STAGES[i][1]} ${Math.round(us / 1000)} ms`).join(", ");
-    item.bar.title = words;
-    item.bar.setAttribute("role", "img");
-    item.bar.setAttribute("aria-label", words);
-    item.note.textContent = `${(total / 1e6).toFixed(2)} s: ${words}`;
+    item.bar.setAttribute("aria-hidden", "true"); // the figures below say it
+    const parts = spans.map((us, i) => {
+      const part = document.createElement("span");
+      const dot = document.createElement("i");
+      dot.className = STAGES[i][0];
+      part.append(dot, `${say(STAGES[i][1])} ${Math.round(us / 1000)} ms`);
+      return part;
+    });
+    item.figures.replaceChildren(
+      `${(total / 1e6).toFixed(2)} s`, ...parts.flatMap((part) => [" ", part]),
+    );
+    this.#follow();
+  }
+
+  /** Keep the newest in sight, without moving the page. */
+  #follow() {
+    this.list.scrollTop = this.list.scrollHeight;
   }
 }

@@ -8,6 +8,27 @@ const CHINESE = {
   "connected again": "已重新连接",
   "token needed": "需要令牌",
   "session ended": "会话已结束",
+  "connection lost, trying again in": "连接中断，即将重试：",
+  "There is no connection: press Start.": "没有连接：请按“开始”。",
+  "The service refused this token.": "服务拒绝了这个令牌。",
+  "This service asks for its token: give it in the settings.": "此服务需要令牌：请在设置中填写。",
+  "What you say and ask appears here, with its answers.": "你说的话、提的问题和回答会显示在这里。",
+  "Nothing has been seen yet.": "还没有看到任何东西。",
+  "This camera again": "改回本机摄像头",
+  default: "默认",
+  "(nothing understood)": "（没有听懂）",
+  "not answered": "未回答",
+  "asks for nothing": "没有提问",
+  "no words": "没有话语",
+  "too long": "太长",
+  "something else was said": "又说了别的话",
+  interrupted: "已打断",
+  "goes on": "继续",
+  stopped: "已停止",
+  heard: "听",
+  thought: "思考",
+  "began to speak": "开始说话",
+  "used for the newest answer": "用于最新的回答",
   "The camera is off.": "摄像头已关闭。",
   idle: "空闲",
   listening: "正在听",
@@ -62,5 +83,8 @@ export function choose(language) {
   }
   for (const input of document.querySelectorAll("[placeholder]")) {
     input.placeholder = say(ENGLISH[input.placeholder] ?? input.placeholder);
+  }
+  for (const list of document.querySelectorAll("[data-empty]")) {
+    list.dataset.empty = say(ENGLISH[list.dataset.empty] ?? list.dataset.empty);
   }
 }
