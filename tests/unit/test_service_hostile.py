@@ -25,7 +25,11 @@ from omnilive.service.protocol import AskMessage, Hello, PingMessage, encode_tex
 from service_fakes import Service, answer, connect, running
 
 TOKEN = "a-token-of-some-length"
-TEXT, BINARY, MORE, PING, PONG = 0x1, 0x2, 0x0, 0x9, 0xA
+TEXT, BINARY, MORE, CLOSE, PING, PONG = 0x1, 0x2, 0x0, 0x8, 0x9, 0xA
+UPGRADE = (
+    b"GET /v1/live HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
 BURST = 300
 
 Act = Callable[[Service, TestClient], Awaitable[Any]]
@@ -228,6 +232,23 @@ def test_a_session_that_has_ended_is_not_taken_up_again(tmp_path: Path) -> None:
         assert not second["resumed"]
         assert second["session"] != first["session"]
         assert second["resume"] != first["resume"]
+
+    serve(tmp_path, act)
+
+
+@pytest.mark.parametrize("who_first", ["service", "client"])
+def test_each_side_says_once_that_it_closes(tmp_path: Path, who_first: str) -> None:
+    async def act(service: Service, http: TestClient) -> None:
+        reader, writer = await asyncio.open_connection(http.host, http.port)
+        writer.write(UPGRADE + frame(TEXT, encode_text(Hello(1)).encode()))
+        await reader.readuntil(b"stream_us")
+        if who_first == "service":
+            service.made[0].finish()
+            await reader.readuntil(bytes([0x80 | CLOSE]))
+        writer.write(frame(CLOSE, struct.pack(">H", 1000)))
+        said = (await reader.read()).count(bytes([0x80 | CLOSE]))
+        assert said == (0 if who_first == "service" else 1)
+        writer.close()
 
     serve(tmp_path, act)
 

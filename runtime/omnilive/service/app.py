@@ -278,6 +278,7 @@ async def _socket(request: web.Request) -> web.StreamResponse:
         max_msg_size=limits.message_bytes,
         compress=False,
         autoping=False,
+        autoclose=False,
     )
     await socket.prepare(request)
     client = ClientSocket(socket, transport, served.client.silence_s)

@@ -39,7 +39,7 @@ class CutOffError(Exception):
 
 
 class ClientSocket:
-    """An open WebSocket; made without ``autoping``, so that control frames count as messages."""
+    """An open WebSocket; made without ``autoping`` and ``autoclose``: control frames count, too."""
 
     def __init__(
         self, socket: web.WebSocketResponse, transport: asyncio.Transport, unread_s: float
@@ -55,11 +55,15 @@ class ClientSocket:
         self._socket = socket
         self._transport = transport
         self._unread_s = unread_s
+        self._ending = False
 
     async def receive(self) -> WSMessage:
         """The next message, a ping or pong too. Whatever else has something to do comes first."""
         await asyncio.sleep(0)
-        return await self._socket.receive()
+        message = await self._socket.receive()
+        if self._ending and message.type in ENDS:
+            self._transport.close()  # both have said it: browsers complain of a second close
+        return message
 
     async def pong(self, data: bytes) -> None:
         """Answer a ping."""
@@ -82,6 +86,7 @@ class ClientSocket:
         Raises:
             ConnectionError: it has not agreed in time, and is cut off.
         """
+        self._ending = True
         await self._bounded(self._socket.send_frame(_close(code, reason), WSMsgType.CLOSE))
         await asyncio.sleep(CLOSE_S)
         self._transport.abort()
