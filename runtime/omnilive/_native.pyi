@@ -297,6 +297,8 @@ class LaneScheduler:
         trace_capacity: spans kept, the newest; 0 keeps none.
         ranges_library: NVTX's, which is told of every job for a profiler; one that is not there
             is done without.
+        urgencies: lower gets cores first, of the lanes of several schedulers that share them; those
+            of one urgency take turns. Without any all do.
 
     Raises:
         ValueError: a setting out of range, or not given for each lane.
@@ -314,6 +316,7 @@ class LaneScheduler:
         patience_us: int = 1_000_000,
         trace_capacity: int = 0,
         ranges_library: str = "",
+        urgencies: Sequence[int] = (),
     ) -> None: ...
     def submit(
         self,

@@ -174,9 +174,8 @@ def test_a_session_that_is_stopped_before_it_listens_ends(micro_pack: Path, tmp_
     async def stop_at_once() -> None:
         with closing(open_pack(micro_pack)) as pack:
             loop, names = asyncio.get_running_loop(), SessionNames("0", "token", "here")
-            session = LiveSession(
-                names, pack, load_config("edge"), "edge", tmp_path, loop, LaneCores(1)
-            )
+            cores = LaneCores(1)
+            session = LiveSession(names, pack, load_config("edge"), "edge", tmp_path, loop, cores)
             session.stop()
             session.start()
             await asyncio.wait_for(session.ended.wait(), WAIT_S)

@@ -80,6 +80,23 @@ def test_a_client_has_no_more_seats_than_it_may_while_they_are_being_made(tmp_pa
     act(tmp_path, does, ServiceConfig(max_sessions=2, sessions_per_client=1))
 
 
+def test_who_connects_while_the_services_own_session_is_made_gets_that(tmp_path: Path) -> None:
+    async def does(service: Service, maker: Maker) -> None:
+        beginning = asyncio.ensure_future(service.sessions.begin_own())
+        await maker.makes()
+        async with running(service) as client:
+            connecting = asyncio.ensure_future(connect(client))
+            handler = client.server.handler  # type: ignore[union-attr]
+            while not handler.requests_count:
+                await asyncio.sleep(0)  # until it is there
+            maker.go_on()
+            own = await beginning
+            welcome = await (await connecting).receive_json()
+            assert welcome["session"] == own.names.id
+
+    act(tmp_path, does)
+
+
 def test_a_session_that_cannot_be_made_gives_its_seat_back(tmp_path: Path) -> None:
     async def does(service: Service, maker: Maker) -> None:
         def fail() -> None:

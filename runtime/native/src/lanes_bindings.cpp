@@ -217,10 +217,11 @@ class PyScheduler {
   PyScheduler(const std::vector<std::size_t>& capacities, const std::vector<bool>& drop_oldest,
               const std::vector<int>& priorities, const std::vector<int>& permits,
               const Cores& cores, std::int64_t spin_us, std::int64_t patience_us,
-              std::size_t trace_capacity, std::string ranges_library)
+              std::size_t trace_capacity, std::string ranges_library,
+              const std::vector<int>& urgencies)
       : needs_(std::make_shared<AllNeeds>()),
         scheduler_(settings(capacities, drop_oldest, priorities, permits, cores, spin_us,
-                            patience_us, trace_capacity, std::move(ranges_library))) {}
+                            patience_us, trace_capacity, std::move(ranges_library), urgencies)) {}
 
   nb::tuple submit(std::size_t lane, nb::object owner, nb::object call,
                    std::optional<std::int64_t> generation, std::optional<std::int64_t> deadline_ns,
@@ -338,15 +339,14 @@ class PyScheduler {
   }
 
  private:
-  static omnilive::SchedulerSettings settings(const std::vector<std::size_t>& capacities,
-                                              const std::vector<bool>& drop_oldest,
-                                              const std::vector<int>& priorities,
-                                              const std::vector<int>& permits, const Cores& cores,
-                                              std::int64_t spin_us, std::int64_t patience_us,
-                                              std::size_t trace_capacity,
-                                              std::string ranges_library) {
+  static omnilive::SchedulerSettings settings(
+      const std::vector<std::size_t>& capacities, const std::vector<bool>& drop_oldest,
+      const std::vector<int>& priorities, const std::vector<int>& permits, const Cores& cores,
+      std::int64_t spin_us, std::int64_t patience_us, std::size_t trace_capacity,
+      std::string ranges_library, const std::vector<int>& urgencies) {
     if (capacities.size() != kLanes || drop_oldest.size() != kLanes ||
-        priorities.size() != kLanes || permits.size() != kLanes) {
+        priorities.size() != kLanes || permits.size() != kLanes ||
+        (!urgencies.empty() && urgencies.size() != kLanes)) {
       throw std::invalid_argument("each setting of a lane is given for all five");
     }
     omnilive::SchedulerSettings result;
@@ -354,7 +354,7 @@ class PyScheduler {
       result.lanes[i] = {
           capacities[i],
           drop_oldest[i] ? omnilive::FullPolicy::drop_oldest : omnilive::FullPolicy::refuse,
-          priorities[i], permits[i]};
+          priorities[i], urgencies.empty() ? 0 : urgencies[i], permits[i]};
     }
     if (const auto* shared = std::get_if<LaneCores>(&cores)) {
       result.pool = shared->pool;
@@ -486,10 +486,10 @@ void bind_lanes(nb::module_& module) {
   nb::class_<PyScheduler>(module, "LaneScheduler")
       .def(nb::init<const std::vector<std::size_t>&, const std::vector<bool>&,
                     const std::vector<int>&, const std::vector<int>&, const Cores&, std::int64_t,
-                    std::int64_t, std::size_t, std::string>(),
+                    std::int64_t, std::size_t, std::string, const std::vector<int>&>(),
            nb::kw_only(), "capacities"_a, "drop_oldest"_a, "priorities"_a, "permits"_a,
            "cores"_a = Cores(0), "spin_us"_a = 50, "patience_us"_a = 1'000'000,
-           "trace_capacity"_a = 0, "ranges_library"_a = "")
+           "trace_capacity"_a = 0, "ranges_library"_a = "", "urgencies"_a = std::vector<int>{})
       .def("submit", &PyScheduler::submit, "lane"_a, "owner"_a.none(), "call"_a,
            "generation"_a = nb::none(), "deadline_ns"_a = nb::none(),
            "after"_a = std::vector<PyTicket>{}, "name"_a = "")

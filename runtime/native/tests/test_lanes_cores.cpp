@@ -33,7 +33,7 @@ SchedulerSettings sharing(std::shared_ptr<CorePool> pool) {
   settings.pool = std::move(pool);
   settings.patience = std::chrono::hours(1);
   for (std::size_t i = 0; i < kLanes; ++i) {
-    settings.lanes[i].priority = static_cast<int>(i);
+    settings.lanes[i].priority = settings.lanes[i].urgency = static_cast<int>(i);
     settings.lanes[i].permits = 1;
   }
   return settings;
@@ -125,6 +125,29 @@ void the_more_important_lane_goes_first_whosever_it_is() {
   take_all(a, 3);
   take_all(b, 2);
   check(log.text() == "b's see a's remember b's reason a's speak", log.text());
+}
+
+// Within a scheduler by priority; among schedulers what is equally urgent takes turns. At the end
+// A has been ready for longest.
+void equally_urgent_lanes_of_different_priorities_take_turns() {
+  const auto pool = std::make_shared<CorePool>(1);
+  SchedulerSettings settings = sharing(pool);
+  settings.lanes[index_of(Lane::reason)].urgency = settings.lanes[index_of(Lane::remember)].urgency;
+  Served a(settings);
+  Served b(settings);
+  Gate gate;
+  Log log;
+  a.submit(Lane::listen, [&gate] { gate.pass(); });
+  for (int i = 0; i < 3; ++i) {
+    a.submit(Lane::remember, [&log] { log.add("a"); });
+    a.submit(Lane::reason, [&log] { log.add("A"); });
+    b.submit(Lane::reason, [&log] { log.add("B"); });
+  }
+  b.submit(Lane::see, [&log] { log.add("s"); });
+  gate.open();
+  take_all(a, 7);
+  take_all(b, 4);
+  check(log.text() == "saBaBaABAA", log.text());
 }
 
 void an_earlier_deadline_goes_first_among_equals() {
@@ -282,6 +305,8 @@ int main() {
       {"decode steps of two hosts take turns", decode_steps_of_two_hosts_take_turns},
       {"the more important lane goes first, whosever it is",
        the_more_important_lane_goes_first_whosever_it_is},
+      {"equally urgent lanes of different priorities take turns",
+       equally_urgent_lanes_of_different_priorities_take_turns},
       {"an earlier deadline goes first among equals", an_earlier_deadline_goes_first_among_equals},
       {"a lane passed over for long by another scheduler's goes first",
        a_lane_passed_over_for_long_by_another_schedulers_goes_first},

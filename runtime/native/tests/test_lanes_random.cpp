@@ -140,6 +140,7 @@ void one_interleaving(std::uint32_t seed) {
     lane.policy = random() % 2 == 0 ? FullPolicy::refuse : FullPolicy::drop_oldest;
     lane.permits = static_cast<int>(random() % 4);
     lane.priority = static_cast<int>(random() % 3);
+    lane.urgency = static_cast<int>(random() % 2);
   }
   const auto cores = static_cast<int>(random() % 4);
   settings.pool = std::make_shared<CorePool>(cores);

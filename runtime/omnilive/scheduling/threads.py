@@ -32,6 +32,10 @@ RANGES_LIBRARY = "libnvToolsExt.so.1"
 PRIORITY = {Lane.LISTEN: 0, Lane.SEE: 1, Lane.SPEAK: 2, Lane.REASON: 3, Lane.REMEMBER: 4}
 """Who gets the cores first: ears and eyes before words, and what can wait last."""
 
+URGENCY = {**PRIORITY, Lane.REMEMBER: PRIORITY[Lane.REASON]}
+"""The same among sessions that share the cores: one that answers takes turns with one that still
+looks its question up in memory, or who was asked first would be answered to the end."""
+
 
 class ThreadLanes(Lanes):
     """Jobs run on the thread of their lane, results are handed back to the loop's thread.
@@ -68,6 +72,7 @@ class ThreadLanes(Lanes):
             patience_us=self._config.patience_ms * 1_000,
             trace_capacity=spans_kept,
             ranges_library=RANGES_LIBRARY,
+            urgencies=[URGENCY[lane] for lane in Lane],
         )
         self._taken = dict.fromkeys(Lane, 0)
         # Threads of Python's making, so that debuggers and tracebacks know them by name.

@@ -263,7 +263,7 @@ async def _socket(request: web.Request) -> web.StreamResponse:
     if "Origin" not in request.headers and "resume" not in request.query:
         # A program reads a refusal; a browser hides it from its page, which is told on the socket.
         try:
-            if served.sessions.free_own() is None:
+            if await served.sessions.free_own() is None:
                 served.sessions.check_room(client_of(request.remote))
         except FullError as full:
             return _refusal(503, "full", str(full), full.retry_after_s)

@@ -156,7 +156,7 @@ class Connection:
         """Find or begin its session, and welcome its client."""
         session = self._sessions.take_up(hello.resume) if hello.resume else None
         resumed = session is not None
-        session = session or self._sessions.free_own()
+        session = session or await self._sessions.free_own()
         if session is None:
             try:
                 session = await self._sessions.begin(self._address)

@@ -69,6 +69,7 @@ class Sessions:
         # Of sessions that are being made: whose they will be.
         self._seats: dict[str, str] = {}
         self._making = asyncio.Lock()
+        self._own_begins = asyncio.Lock()
         self._graces: dict[str, asyncio.TimerHandle] = {}
         # One for each session that is being made or runs.
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -115,14 +116,16 @@ class Sessions:
         Raises:
             FullError, OmniLiveError: it cannot begin.
         """
-        self._own = await self.begin(OWN)
+        async with self._own_begins:
+            self._own = await self.begin(OWN)
         return self._own
 
-    def free_own(self) -> LiveSession | None:
-        """The service's own session when no client has it."""
-        if self._own is None or self._own.ended.is_set() or self._own.connection is not None:
-            return None
-        return self._own
+    async def free_own(self) -> LiveSession | None:
+        """The service's own session when no client has it; waits while it is being made."""
+        async with self._own_begins:
+            if self._own is None or self._own.ended.is_set() or self._own.connection is not None:
+                return None
+            return self._own
 
     @property
     def _retry_s(self) -> int:

@@ -11,14 +11,34 @@ namespace {
 
 using Rank = std::tuple<int, int, std::int64_t, std::int64_t, std::uint64_t>;
 
-// Of a lane that is ready; the lowest goes first.
-Rank rank(const LaneState& lane, std::int64_t now_ns) {
+// Of a lane that is ready; the lowest goes first. `standing` is its priority or urgency.
+Rank rank(const LaneState& lane, int standing, std::int64_t now_ns) {
   const Job& job = *lane.waiting.front();
   const std::int64_t ready_ns = std::max(job.submitted_ns, lane.last_ended_ns);
   if (now_ns - ready_ns >= lane.patience_ns) {
     return {0, 0, 0, ready_ns, job.id};
   }
-  return {1, lane.settings.priority, job.deadline_ns, ready_ns, job.id};
+  return {1, standing, job.deadline_ns, ready_ns, job.id};
+}
+
+// Of one scheduler's lanes that are ready: the one to go first; null without any.
+LaneState* first_of(CorePool::Lanes lanes, std::int64_t now_ns) {
+  LaneState* first = nullptr;
+  Rank first_rank;
+  for (LaneState& lane : lanes) {
+    if (lane.current || lane.waiting.empty() || lane.waiting.front()->awaited > 0) {
+      continue;
+    }
+    if (lane.settings.permits == 0) {
+      return &lane;  // it competes with nobody
+    }
+    const Rank found = rank(lane, lane.settings.priority, now_ns);
+    if (first == nullptr || found < first_rank) {
+      first = &lane;
+      first_rank = found;
+    }
+  }
+  return first;
 }
 
 }  // namespace
@@ -58,18 +78,17 @@ LaneState* CorePool::next_lane(std::int64_t now_ns) {
   LaneState* best = nullptr;
   Rank best_rank;
   for (const Lanes lanes : members_) {
-    for (LaneState& lane : lanes) {
-      if (lane.current || lane.waiting.empty() || lane.waiting.front()->awaited > 0) {
-        continue;
-      }
-      if (lane.settings.permits == 0) {
-        return &lane;  // it competes with nobody
-      }
-      const Rank found = rank(lane, now_ns);
-      if (best == nullptr || found < best_rank) {
-        best = &lane;
-        best_rank = found;
-      }
+    LaneState* first = first_of(lanes, now_ns);
+    if (first == nullptr) {
+      continue;
+    }
+    if (first->settings.permits == 0) {
+      return first;
+    }
+    const Rank found = rank(*first, first->settings.urgency, now_ns);
+    if (best == nullptr || found < best_rank) {
+      best = first;
+      best_rank = found;
     }
   }
   return best;

@@ -15,9 +15,10 @@ namespace omnilive {
 // Rules, in this order:
 // - A lane that has been ready for its patience without running goes first, the longest ready
 //   before others.
-// - Then lanes go by priority, then by deadline, then by how long they have been ready: since
-//   their last job ended, if the next was there by then. So equal lanes, of one scheduler or of
-//   several, take turns job by job, however many jobs each has waiting.
+// - Then lanes of one scheduler go by priority, and the first of each scheduler by urgency; those
+//   that are equal by deadline, then by how long they have been ready: since their last job ended,
+//   if the next was there by then. So equals take turns job by job, however many jobs each has
+//   waiting, and whoever is ahead with less urgent work gives way to whoever is behind.
 // - What does not fit is not overtaken by something smaller, or it would never fit.
 class CorePool {
  public:

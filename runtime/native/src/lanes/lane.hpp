@@ -26,8 +26,11 @@ struct LaneSettings {
   // Jobs that may wait besides the one that runs; at least 1.
   std::size_t capacity = 16;
   FullPolicy policy = FullPolicy::refuse;
-  // Lower is served first when lanes wait for the same cores.
+  // Lower is served first when lanes of one scheduler wait for the same cores.
   int priority = 0;
+  // The same among lanes of several schedulers; those of one urgency take turns. No lane is more
+  // urgent than one of a lower priority.
+  int urgency = 0;
   // Cores a job of this lane keeps busy while it runs; 0 for one that needs none to speak of.
   int permits = 0;
 };
