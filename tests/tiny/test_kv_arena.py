@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -115,3 +116,23 @@ def test_what_comes_before_matters(lm: Lm, kept: int, seed: int) -> None:
     lm.append(elsewhere, other, plora[:kept])
     last, last_elsewhere = (lm.append(a, embeds[kept:], plora[kept:]) for a in (arena, elsewhere))
     assert not close(last, last_elsewhere)
+
+
+@pytest.mark.parametrize("name", sorted(TABLES))
+def test_what_arenas_have_written_is_counted_until_they_are_gone(
+    name: str, fp32_pack: EnginePack
+) -> None:
+    decoder, rows = fp32_pack.decoder(name), fp32_pack.table(TABLES[name]).rows(range(8))
+    append = decoder.hidden if name == "mem_lm" else decoder.logits
+    gc.collect()
+    before = decoder.kv_bytes
+    first, second = decoder.new_arena(16), decoder.new_arena(16)
+    assert decoder.kv_bytes == before
+    append(first, rows[:6])
+    first.truncate(2)
+    append(second, rows[:1])
+    per_token, rest = divmod(decoder.kv_bytes - before, 7)
+    assert (per_token, rest) == (fp32_pack.manifest.engines[name].kv.bytes_per_token(), 0)
+    del first
+    gc.collect()
+    assert decoder.kv_bytes == before + per_token

@@ -190,7 +190,7 @@ class Service:
         self.making: Callable[[], object] = lambda: None
         self.sessions = Sessions(service, service.max_sessions, folder, self._make)  # type: ignore[arg-type]
         self._client_config = client
-        self.metrics = Metrics(lambda: len(self.sessions), lambda: 0, lambda: 5_000)
+        self.metrics = Metrics(lambda: len(self.sessions), lambda: 0, lambda: 5_000, lambda: 0)
 
         def pull(session: Any, url: str) -> None:
             if url:

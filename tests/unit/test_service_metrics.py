@@ -42,7 +42,7 @@ def lanes_after(jobs: int) -> ThreadLanes:
 
 
 def test_jobs_of_all_sessions_are_counted_and_those_of_ended_ones_stay() -> None:
-    metrics = Metrics(lambda: 2, lambda: 0, lambda: 7)
+    metrics = Metrics(lambda: 2, lambda: 0, lambda: 7, lambda: 9)
     first, second = lanes_after(3), lanes_after(5)
     retire = metrics.lanes.add(partial(first.use, BOUNDS_US))
     metrics.lanes.add(partial(second.use, BOUNDS_US))
@@ -61,12 +61,13 @@ def test_jobs_of_all_sessions_are_counted_and_those_of_ended_ones_stay() -> None
 
 
 def test_stages_and_memory_are_told() -> None:
-    metrics = Metrics(lambda: 1, lambda: 0, lambda: 7)
+    metrics = Metrics(lambda: 1, lambda: 0, lambda: 7, lambda: 9)
     metrics.time_stage("decode", 30_000)
     found = samples(metrics.text())
     assert found["omnilive_stage_seconds_bucket", "0.02", "decode"] == 0
     assert found["omnilive_stage_seconds_bucket", "0.05", "decode"] == 1
     assert found["omnilive_memory_bytes",] == 7
+    assert found["omnilive_kv_bytes",] == 9
 
 
 def collected(sys: Path, devices: list[dict[str, str]]) -> dict[tuple[str, ...], float]:

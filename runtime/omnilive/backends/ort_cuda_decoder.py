@@ -68,7 +68,7 @@ class OrtCudaDecoder(CheckedDecoder):
         self.session = session
         self._logits: DeviceBuffer | None = None
 
-    def _arena(self, tokens: int) -> KvArena:
+    def _arena(self, tokens: int) -> OrtCudaArena:
         return OrtCudaArena(self, tokens)
 
     def _append(self, arena: KvArena, block: Block) -> F32:

@@ -67,7 +67,7 @@ class TensorrtDecoder(CheckedDecoder):
             self._bind(name, DeviceBuffer(self._block * row)) for name in present_names(kv.layers)
         ]
 
-    def _arena(self, tokens: int) -> KvArena:
+    def _arena(self, tokens: int) -> TensorrtArena:
         return TensorrtArena(self.name, self.checks.kv, tokens, self._lane)
 
     def _append(self, arena: KvArena, block: Block) -> F32:

@@ -5,9 +5,11 @@ It never runs an engine.
 
 from __future__ import annotations
 
+import threading
+import weakref
 from abc import ABC, abstractmethod
 
-from omnilive.engine.decoder_checks import Block, DecoderChecks
+from omnilive.engine.decoder_checks import ArenaLength, Block, DecoderChecks
 from omnilive.engine.interface import F32, I64, KvArena
 from omnilive.engine.manifest import EngineInfo
 
@@ -24,10 +26,22 @@ class CheckedDecoder(ABC):
         """Read ``info``. Raises EngineError where it records no KV geometry or no width."""
         self.name = info.name
         self.checks = DecoderChecks(info)
+        self._arenas: weakref.WeakSet[ArenaLength] = weakref.WeakSet()
+        self._adding = threading.Lock()
+
+    @property
+    def kv_bytes(self) -> int:
+        """See ``Decoder.kv_bytes``."""
+        with self._adding:
+            reached = sum(arena.reached for arena in self._arenas)
+        return reached * self.checks.kv.bytes_per_token()
 
     def new_arena(self, capacity: int | None = None) -> KvArena:
         """See ``Decoder.new_arena``. Raises EngineError for a capacity out of range."""
-        return self._arena(self.checks.arena_tokens(capacity))
+        arena = self._arena(self.checks.arena_tokens(capacity))
+        with self._adding:
+            self._arenas.add(arena)
+        return arena
 
     def hidden(self, arena: KvArena, embeds: F32) -> F32:
         """See ``Decoder.hidden``. Raises EngineError for a block or an arena that does not fit."""
@@ -45,7 +59,7 @@ class CheckedDecoder(ABC):
         return self._append(arena, self.checks.logits_block(embeds, rows, plora_rows))
 
     @abstractmethod
-    def _arena(self, tokens: int) -> KvArena:
+    def _arena(self, tokens: int) -> ArenaLength:
         """An empty arena of ``tokens`` tokens."""
 
     @abstractmethod

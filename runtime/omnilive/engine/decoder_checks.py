@@ -33,7 +33,7 @@ class ArenaLength:
         self.owner = owner
         self.lock = threading.Lock()
         self._capacity = capacity
-        self._length = 0
+        self._length = self._reached = 0
 
     @property
     def capacity(self) -> int:
@@ -44,6 +44,11 @@ class ArenaLength:
     def length(self) -> int:
         """See ``KvArena.length``."""
         return self._length
+
+    @property
+    def reached(self) -> int:
+        """The most tokens it has held: as far as its memory has been written."""
+        return self._reached
 
     def truncate(self, length: int) -> None:
         """See ``KvArena.truncate``."""
@@ -68,6 +73,7 @@ class ArenaLength:
     def advance(self, tokens: int) -> None:
         """Count ``tokens`` tokens that were written."""
         self._length += tokens
+        self._reached = max(self._reached, self._length)
 
 
 @dataclass(frozen=True, eq=False)

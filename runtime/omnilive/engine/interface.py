@@ -77,6 +77,11 @@ class KvArena(Protocol):
 class Decoder(Protocol):
     """An LM engine with its KV outside: one engine, many arenas."""
 
+    @property
+    def kv_bytes(self) -> int:
+        """KV that its living arenas have written, each as far as it ever reached; any thread."""
+        ...
+
     def new_arena(self, capacity: int | None = None) -> KvArena:
         """An empty arena of ``capacity`` tokens (default and limit: the engine's max positions)."""
         ...

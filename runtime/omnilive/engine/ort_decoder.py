@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from omnilive.engine.decoder_checks import ArenaLength, Block, DecoderChecks, geometry
-from omnilive.engine.interface import F32, I64, KvArena
+from omnilive.engine.checked_decoder import CheckedDecoder
+from omnilive.engine.decoder_checks import ArenaLength, Block, geometry
+from omnilive.engine.interface import F32, KvArena
 from omnilive.engine.kv_layout import LAST_POSITION, TOTAL_LENGTH, past_names, present_names
 from omnilive.engine.manifest import EngineInfo, KvInfo, TensorInfo
 from omnilive.engine.ort_session import run_error
@@ -95,33 +96,16 @@ class OrtArena(ArenaLength):
         return binding
 
 
-class OrtDecoder:
+class OrtDecoder(CheckedDecoder):
     """An LM session; different arenas may be run from different threads at once."""
 
     def __init__(self, info: EngineInfo, session: ort.InferenceSession) -> None:
         """Wrap a loaded and checked session."""
-        self.name = info.name
-        self.checks = DecoderChecks(info)
+        super().__init__(info)
         self.session = session
 
-    def new_arena(self, capacity: int | None = None) -> KvArena:
-        """See ``Decoder.new_arena``. Raises EngineError for a capacity out of range."""
-        return OrtArena(self, self.checks.arena_tokens(capacity))
-
-    def hidden(self, arena: KvArena, embeds: F32) -> F32:
-        """See ``Decoder.hidden``."""
-        return self._append(arena, self.checks.hidden_block(embeds))
-
-    def logits(
-        self,
-        arena: KvArena,
-        embeds: F32,
-        *,
-        rows: I64 | None = None,
-        plora_rows: I64 | None = None,
-    ) -> F32:
-        """See ``Decoder.logits``. No ``rows`` at all (an empty list) only fills the arena."""
-        return self._append(arena, self.checks.logits_block(embeds, rows, plora_rows))
+    def _arena(self, tokens: int) -> OrtArena:
+        return OrtArena(self, tokens)
 
     def _append(self, arena: KvArena, block: Block) -> F32:
         if not isinstance(arena, OrtArena) or not arena.owned_by(self):

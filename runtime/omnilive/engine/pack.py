@@ -150,6 +150,12 @@ class EnginePack:
         module = backend(info.backend)
         return self._once(name, lambda: self._load(module.load_decoder, info))
 
+    @property
+    def kv_bytes(self) -> int:
+        """KV written in all arenas of all its decoders; from any thread."""
+        loaded = [self._loaded.get(name) for name in DECODER_NAMES]
+        return sum(decoder.kv_bytes for decoder in loaded if decoder is not None)
+
     def table(self, name: str) -> Table:
         """The embedding table ``name``, one of TABLE_NAMES."""
         if name not in self.manifest.tables:

@@ -30,6 +30,7 @@ class Metrics:
         sessions: Callable[[], int],
         unsent_bytes: Callable[[], int],
         remembered_bytes: Callable[[], int],
+        kv_bytes: Callable[[], int],
     ) -> None:
         """Make the registry.
 
@@ -37,6 +38,7 @@ class Metrics:
             sessions: how many there are.
             unsent_bytes: what waits for clients.
             remembered_bytes: what the sessions' memory takes.
+            kv_bytes: what is written of their KV arenas.
         """
         self._registry = registry = CollectorRegistry()
         self.lanes = LaneMetrics()
@@ -74,6 +76,7 @@ class Metrics:
             ("sessions", "Sessions now", sessions),
             ("unsent_bytes", "Bytes that wait for clients", unsent_bytes),
             ("memory_bytes", "Features of the clips that sessions remember", remembered_bytes),
+            ("kv_bytes", "KV arenas as far as they have been written", kv_bytes),
             ("resident_bytes", "Resident memory of the process", lambda: process.memory_info().rss),
         ):
             Gauge(f"omnilive_{name}", what, registry=registry).set_function(read)

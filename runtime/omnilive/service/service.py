@@ -77,6 +77,7 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
         lambda: len(sessions),
         lambda: sum(s.outbox.unsent_bytes for s in sessions.all()),
         lambda: sum(s.remembered_bytes for s in sessions.all()),
+        lambda: pack.kv_bytes,
     )
 
     def make(names: SessionNames, folder: Path) -> LiveSession:
