@@ -104,6 +104,7 @@ class Endpointer:
         self._silence = _samples(config.endpoint_silence_ms)
         self._pre_roll = _samples(config.pre_roll_ms)
         self._grace = _samples(config.reopen_grace_ms)
+        self._hold = _samples(config.answer_hold_ms)
         self._longest = _samples(config.max_utterance_ms)
         self._guard = _samples(config.background_guard_ms)
         self._vad = vad
@@ -125,6 +126,7 @@ class Endpointer:
         self._last_voice = 0
         self._count = 0
         self._sealed = -1
+        self._over = False
 
     @property
     def reopen_us(self) -> int:
@@ -133,6 +135,21 @@ class Endpointer:
         Microseconds: the grace, and the time it takes to know that it is speech.
         """
         return samples_to_us(self._grace + self._min_speech) if self._grace else 0
+
+    def may_go_on(self, index: int) -> bool:
+        """Whether utterance ``index``, which has ended, had better not be answered aloud yet.
+
+        By the stream as far as it was heard: ``answer_hold_ms`` after its endpoint, and while a
+        voice is heard within the grace that may turn out to go on with it.
+        """
+        last = self._open
+        if last is None or last.index != index or index <= self._sealed:
+            return False
+        if self._over or not self._grace:
+            return False
+        if self._state is _State.IDLE:
+            return self._at - self._ended_at < self._hold
+        return self._state is _State.SPEAKING or self._run_start - self._ended_at <= self._grace
 
     def push(self, pcm: Pcm) -> list[EndpointEvent]:
         """Take one block, contiguous with the one before; return what it brought about."""
@@ -150,6 +167,7 @@ class Endpointer:
 
     def finish(self) -> list[EndpointEvent]:
         """The stream is over: an open utterance ends here, with its last samples."""
+        self._over = True
         if self._state is not _State.SPEAKING or self._open is None:
             return []
         self._at = self._ring.written
