@@ -258,6 +258,25 @@ def test_a_sealed_utterance_is_not_reopened_and_not_repeated() -> None:
     assert span(second)[0] == 10 * CHUNK == first.end_us * 16 // 1000
 
 
+@pytest.mark.parametrize(
+    ("pause", "grace_ms", "first"),
+    [(4, 192, 3), (5, 192, 8), (4, 0, 7)],  # the word begins in chunk 5, the grace is 6
+)
+def test_a_short_word_before_a_pause_is_in_the_utterance(
+    pause: int, grace_ms: int, first: int
+) -> None:
+    script = [0.0] * 5 + [1.0] * 2 + [0.0] * pause + [1.0] * 5 + [0.0] * 9
+    (utterance,) = utterances(run(script, replace(SMALL, reopen_grace_ms=grace_ms)))
+    assert span(utterance)[0] == first * CHUNK
+    assert utterance.start_us == (7 + pause) * 32_000
+
+
+def test_a_short_noise_of_long_ago_is_in_no_utterance() -> None:
+    noise = [1.0] * 2 + [0.0] * 20
+    (utterance,) = utterances(run([0.0] * 5 + noise * 3 + [1.0] * 5 + [0.0] * 9))
+    assert span(utterance)[0] == (5 + 3 * 22 - 4) * CHUNK
+
+
 def test_a_click_within_the_grace_does_not_reopen() -> None:
     events = run([0.0] * 5 + [1.0] * 5 + [0.0] * 6 + [1.0] * 2 + [0.0] * 9)
     assert [type(e) for e in events] == [SpeechStarted, SpeechEnded]

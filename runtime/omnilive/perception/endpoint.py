@@ -121,6 +121,7 @@ class Endpointer:
         self._state = _State.IDLE
         self._run_start = 0
         self._voiced_end = 0
+        self._stray: deque[int] = deque()
         self._open: _Open | None = None
         self._ended_at = 0
         self._last_voice = 0
@@ -191,6 +192,10 @@ class Endpointer:
             if self._at - self._run_start >= self._min_speech:
                 return self._begin()
         else:
+            if rising:
+                while self._stray and self._stray[0] < self._run_start - self._grace:
+                    self._stray.popleft()
+                self._stray.append(self._run_start)
             self._state = _State.IDLE
             self._hear_background(self._at - self._guard)
         return []
@@ -207,11 +212,22 @@ class Endpointer:
         ):
             return self._reopen(last)
         # What the previous utterance said must not be said again by this one's pre-roll.
-        start = max(self._run_start - self._pre_roll, self._last_voice)
+        start = max(min(self._run_start - self._pre_roll, self._first_word()), self._last_voice)
         background = self._background.read(self._background.oldest, len(self._background))
         self._open = _Open(self._count, start, self._run_start)
         self._count += 1
         return [SpeechStarted(self._open.index, self._time_us(self._run_start), background)]
+
+    def _first_word(self) -> int:
+        """Where a voice began that was too short to count, if speech has followed in time.
+
+        A short word and then a pause: the voiced runs within the grace before this one. Forgets
+        them.
+        """
+        earliest = self._run_start - self._grace
+        starts = [start - self._guard for start in self._stray if start >= earliest]
+        self._stray.clear()
+        return min(starts, default=self._run_start)
 
     def _reopen(self, last: _Open) -> list[EndpointEvent]:
         events: list[EndpointEvent] = [SpeechContinued(last.index)]
