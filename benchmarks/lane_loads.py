@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -133,11 +134,12 @@ def watch(
         if left == 0:
             lanes.cancel_before(2)  # the load ends
 
-    start_us = lanes.now_us()
+    start_us, start_ns = lanes.now_us(), time.monotonic_ns()
     for i in range(frames):
-        # Frames come at any phase of a step.
-        at_us = start_us + round((i + rng.random()) * 1e6 / fps)
-        lanes.at(at_us, lambda: submit(time.monotonic_ns()))
+        # Frames come at any phase of a step. Their clock starts when they are due: a loop that is
+        # late for one makes it wait.
+        after_us = round((i + rng.random()) * 1e6 / fps)
+        lanes.at(start_us + after_us, partial(submit, start_ns + after_us * 1_000))
     tasks.submit(Task(steps, lambda step: watched.steps_us.append(step.wall_us), generation=1))
     try:
         lanes.run()
