@@ -54,12 +54,19 @@ class Running:
 
 
 @asynccontextmanager
-async def running(pack: Path, state: Path, sessions: int) -> AsyncIterator[Running]:
-    """A service for so many sessions that is ready; it is stopped in the end."""
+async def running(
+    pack: Path, state: Path, sessions: int, settings: str = ""
+) -> AsyncIterator[Running]:
+    """A service for so many sessions that is ready; it is stopped in the end.
+
+    Args:
+        settings: further tables of its TOML file.
+    """
     state.mkdir(parents=True, exist_ok=True)
     file = state / "omnilive.toml"
     own = f'port = 0\nstate = "{state}"\nmax_sessions = {sessions}\n'
-    file.write_text(f"{LIMITS}[service]\n{own}sessions_per_client = {sessions}\n", "utf-8")
+    service = f"[service]\n{own}sessions_per_client = {sessions}\n"
+    file.write_text(f"{LIMITS}{service}{settings}", "utf-8")
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "omnilive.cli.main", "serve"),
         *("--config", str(file), "--pack", str(pack)),
