@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,6 +19,7 @@ from typing import Any
 import aiohttp
 import numpy as np
 
+from endless import ANSWER_TOKENS, endless_pack
 from live_service import Running, running
 from omnilive.config import load_config
 from omnilive.service.app import SUBPROTOCOL
@@ -43,9 +43,6 @@ SLOW_PAUSE_S = 0.25
 """The slow client reads nothing for so long, and then everything there is: a busy phone."""
 SLOW_READS_S = 0.02
 
-UNUSED_TOKEN = 0
-"""Padding of the vocabulary."""
-ANSWER_TOKENS = 4_000
 SETTINGS = f"[instruction]\nthreshold = 0.0\n[reasoning]\nmax_new_tokens = {ANSWER_TOKENS}\n"
 """Every utterance is answered, and no answer ends."""
 
@@ -76,19 +73,6 @@ def measure_client(pack: Path, folder: Path, seed: int, rounds: int, *, slow: bo
         RuntimeError: the service did not start, or heard nothing.
     """
     return asyncio.run(_measure(endless_pack(pack, folder), folder, seed, rounds, slow))
-
-
-def endless_pack(pack: Path, folder: Path) -> Path:
-    """The pack, but nothing ends an answer: its own manifest, and links to the rest."""
-    copy = folder / "pack"
-    copy.mkdir(parents=True)
-    for item in pack.resolve().iterdir():
-        if item.name != "manifest.json":
-            (copy / item.name).symlink_to(item)
-    manifest = json.loads((pack / "manifest.json").read_text("utf-8"))
-    manifest["reasoner"]["stop_ids"] = [UNUSED_TOKEN]
-    (copy / "manifest.json").write_text(json.dumps(manifest), "utf-8")
-    return copy
 
 
 async def _measure(pack: Path, folder: Path, seed: int, rounds: int, slow: bool) -> Stale:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 
+import numpy as np
 from rich.console import Console
 
 from lane_bars import Row, as_json, missed, table
+from lane_sound import lost_samples
 
 MET = Row("met", "µs", (1.0, 2.0, 9.0), "p50", 2.0)
 MISSED = Row("missed", "µs", (1.0, 2.0, 9.0), "maximum", 8.0)
@@ -42,3 +44,17 @@ def test_the_json_says_what_was_measured_and_whether_it_holds() -> None:
     assert met["summary"]["p50"] == 2.0 and met["holds"] is True
     assert nothing["summary"] is None
     json.dumps([met, nothing])
+
+
+def test_sound_that_is_missing_or_silent_in_its_place_is_lost() -> None:
+    sound = np.linspace(0.1, 0.9, 100, dtype=np.float32)
+    before = np.zeros(7, np.float32)
+    stream = np.concatenate([before, sound, np.zeros(30, np.float32)])
+    assert lost_samples(stream, sound) == (0, 0)
+    assert lost_samples(before, sound) == (100, 0)
+    assert lost_samples(stream[:-70], sound) == (40, 0)
+    gap = stream.copy()
+    gap[27:37] = 0
+    assert lost_samples(gap, sound) == (10, 10)
+    # Sound that slipped by a sample is not where it belongs.
+    assert lost_samples(np.delete(stream, 57), sound)[0] == 50
