@@ -20,7 +20,7 @@ import aiohttp
 import numpy as np
 
 from endless import ANSWER_TOKENS, endless_pack
-from live_service import Running, running
+from live_service import LIMITS, Running, running
 from omnilive.config import load_config
 from omnilive.service.app import SUBPROTOCOL
 from omnilive.service.media_frames import PcmMessage, decode_answer_audio, encode_media
@@ -76,7 +76,7 @@ def measure_client(pack: Path, folder: Path, seed: int, rounds: int, *, slow: bo
 
 
 async def _measure(pack: Path, folder: Path, seed: int, rounds: int, slow: bool) -> Stale:
-    async with running(pack, folder / "state", 1, SETTINGS) as service:
+    async with running(pack, folder / "state", 1, LIMITS + SETTINGS) as service:
         async with _Client.connect(service) as client:
             reading = asyncio.ensure_future(client.read_slowly()) if slow else None
             try:
