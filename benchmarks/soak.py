@@ -45,8 +45,8 @@ LATER = 1.3
 
 LATER_P99 = 1.5
 """The same of the 99th percentiles. They vary more: drawn twice from one spread (log-normal with a
-deviation of 0.2 to 0.4, a twelfth of it slower by 1.4, 500 answers), the ratio is below 1.3 in 99 of
-100 draws, and what else slows an answer, an attack, falls on several at once."""
+deviation of 0.2 to 0.4, a twelfth of it slower by 1.4, 500 answers), the ratio is below 1.3 in 99
+of 100 draws, and what else slows an answer, an attack, falls on several at once."""
 
 QUESTIONS_PER_VISIT = 5
 """After about so many a person drops the connection and comes back."""
