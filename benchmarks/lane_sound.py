@@ -22,7 +22,8 @@ from omnilive.engine.interface import F32
 from omnilive.engine.pack import EnginePack, open_pack
 from omnilive.events import Event
 from omnilive.lanes import Lane
-from omnilive.memory.config import KeyframeConfig
+from omnilive.memory.compressor import Compressor
+from omnilive.memory.config import CompressionConfig, KeyframeConfig
 from omnilive.memory.keyframes import KeyframeStore
 from omnilive.perception.frame_encoder import FrameEncoder
 from omnilive.session.session import RunOptions, Session
@@ -42,8 +43,10 @@ SEE_SHARE = 0.4
 """Of the cores' time that frames take, by the time one takes alone. They go before words: with more
 of them nothing would be answered."""
 MOST_FPS = 30.0
-CLIP_FRAMES = 16
-"""Then the scene changes, and a clip is compressed."""
+REMEMBER_SHARE = 0.4
+"""The same of what compressing clips takes; their integration comes on top."""
+CLIP_FRAMES = (16, 8, 4, 2)
+"""After so many the scene changes: the most with which clips take that share, else the fewest."""
 
 SENTENCES = (
     "What do you see now, and where is the red mug that was on the table?",
@@ -56,6 +59,7 @@ TYPED = "What is on the table?"
 NOISE = (0.001, 0.003)
 """Range of the noise's size, of full scale; of either sign."""
 
+TRIALS = 5
 DRAIN_S = 30.0
 """What has not been heard by then, after the last of it was pushed, is lost."""
 LISTENS_S = 0.01
@@ -73,7 +77,6 @@ def audio_rows(pack: Path, threads: int, seconds: float, speed: float) -> list[R
     config = dataclasses.replace(
         config,
         engine=dataclasses.replace(config.engine, threads=threads),
-        segmentation=dataclasses.replace(config.segmentation, clip_max=CLIP_FRAMES),
         reasoning=dataclasses.replace(config.reasoning, max_new_tokens=ANSWER_TOKENS),
     )
     with tempfile.TemporaryDirectory(prefix="omnilive-sound-") as name:
@@ -81,10 +84,13 @@ def audio_rows(pack: Path, threads: int, seconds: float, speed: float) -> list[R
         with closing(open_pack(endless_pack(pack, folder), config=config.engine)) as opened:
             opened.warm_up()
             fps = min(MOST_FPS, SEE_SHARE / _frame_s(opened, folder / "alone"))
+            clip = _clip_frames(opened, fps)
             config = dataclasses.replace(
-                config, source=dataclasses.replace(config.source, fps=fps / speed)
+                config,
+                source=dataclasses.replace(config.source, fps=fps / speed),
+                segmentation=dataclasses.replace(config.segmentation, clip_min=1, clip_max=clip),
             )
-            session = _Saturated(LiveSource(config.source, name="saturated"), fps)
+            session = _Saturated(LiveSource(config.source, name="saturated"), fps, clip)
             options = RunOptions(preset=PRESET, realtime=True, seed=SEED)
             with closing(
                 Session(opened, config, options, folder / "run", (session.hear,), session.drop)
@@ -95,9 +101,10 @@ def audio_rows(pack: Path, threads: int, seconds: float, speed: float) -> list[R
 class _Saturated:
     """One session, what is pushed into it and what came of it."""
 
-    def __init__(self, source: LiveSource, fps: float) -> None:
+    def __init__(self, source: LiveSource, fps: float, clip_frames: int) -> None:
         self._source = source
         self._fps = fps
+        self._clip_frames = clip_frames
         self._received: list[F32] = []
         self._heard = 0
         self._wanted = 0
@@ -179,7 +186,7 @@ class _Saturated:
             while (left_s := due_s - time.monotonic()) > 0:
                 time.sleep(min(left_s, 1 / self._fps))
                 now_us = round((time.monotonic() - began_s) * speed * 1e6)
-                picture = pictures[shown // CLIP_FRAMES % len(pictures)]
+                picture = pictures[shown // self._clip_frames % len(pictures)]
                 shown += self._source.push_frame(now_us, picture)
             block = sound[at : at + BLOCK]
             if not self._source.push_pcm(samples_to_us(at), block):
@@ -213,6 +220,8 @@ class _Saturated:
             rows.append(Row(f"  {lane.value} lane had work", "% time", (share,)))
             jobs = float(ended[lane].ended)
             rows.append(Row(f"  jobs of the {lane.value} lane", "jobs", (jobs,), "p50", 1.0, True))
+        rows.append(Row("  frames a second", "frames", (self._fps,)))
+        rows.append(Row("  frames of a clip", "frames", (float(self._clip_frames),)))
         rows.append(Row("  frames that made way", "frames", (float(self._dropped),)))
         rows.append(Row("  answers spoken into", "answers", (float(self._interrupted),)))
         return rows
@@ -255,6 +264,25 @@ def _frame_s(pack: EnginePack, folder: Path) -> float:
         store.put(at, rgb)
         took.append(time.perf_counter() - begin_s)
     return float(np.median(took))
+
+
+def _clip_frames(pack: EnginePack, fps: float) -> int:
+    """Length of the clips that keep the remember lane busy at ``fps``."""
+    compressor = Compressor(pack, CompressionConfig())
+    shape = next(t.shape for t in pack.manifest.engines["mem_proj"].inputs)
+    feature = np.zeros([int(n) for n in shape[1:]], np.float32)
+    for frames in CLIP_FRAMES:
+        took = []
+        for _ in range(TRIALS):
+            begin_s = time.perf_counter()
+            compression = compressor.begin([feature] * frames, 0, frames * 1_000_000)
+            while not compression.step():
+                pass
+            compression.cancel()
+            took.append(time.perf_counter() - begin_s)
+        if float(np.median(took)) * fps / frames >= REMEMBER_SHARE:
+            return frames
+    return CLIP_FRAMES[-1]
 
 
 def _pictures() -> list[np.ndarray]:
