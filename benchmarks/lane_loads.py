@@ -1,4 +1,4 @@
-"""Lanes under load: how long frames wait and whether sound is lost while engines run without pause.
+"""Lanes under load: how long frames wait while engines run without pause.
 
 The loads are engines run step by step, as a session runs them: each step is one job, and the next
 is submitted when its result has reached the loop.
@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,6 @@ WIDTH, MATRICES = 2048, 4
 CLIP_FRAMES = 16
 PREFILL_TOKENS = 4096
 FRAME = (720, 1280, 3)
-BLOCK_SAMPLES, BLOCKS_PER_S = 1_600, 10
 
 Steps = Generator[Work[Any], None, None]
 
@@ -131,7 +131,7 @@ def watch(
     tasks = TaskQueue(lanes, lane)
     left = frames
 
-    def submit() -> None:
+    def submit(due_us: int) -> None:
         encoding = encoder.begin(rgb)
 
         def encode() -> Work[FrameFeatures]:
@@ -147,7 +147,8 @@ def watch(
             watched.lost += 1
             arrived()
 
-        lanes.submit(Job(Lane.SEE, encode, done, dropped=lost, native=encoding.native))
+        job = Job(Lane.SEE, encode, done, dropped=lost, native=encoding.native, name=str(due_us))
+        lanes.submit(job)
 
     def arrived() -> None:
         nonlocal left
@@ -157,16 +158,17 @@ def watch(
 
     start_us = lanes.now_us()
     for i in range(frames):
-        # Frames come at any phase of a step.
+        # Frames come at any phase of a step. Their clock starts when they are due, which is their
+        # jobs' name: a loop that is late for one makes it wait.
         at_us = start_us + round((i + rng.random()) * 1e6 / fps)
-        lanes.at(at_us, submit)
+        lanes.at(at_us, partial(submit, at_us))
     tasks.submit(Task(steps, lambda step: watched.steps_us.append(step.wall_us), generation=1))
     try:
         lanes.run()
     finally:
         lanes.close()
     seen = [s for s in lanes.spans() if s.lane is Lane.SEE and s.state == "done"]
-    watched.waits_us = [span.ended_us - span.submitted_us for span in seen]
+    watched.waits_us = [span.ended_us - int(span.name) for span in seen]
     return watched
 
 
@@ -185,78 +187,6 @@ def frame_rows(name: str, watched: Watched) -> list[Row]:
         ),
         Row(f"frame → feature during {name}", "ms", waits, "p99", bar),
         Row(f"frames lost during {name}", "frames", (float(watched.lost),), "maximum", 0.0),
-    ]
-
-
-def audio_rows(threads: int, seconds: float, speed: float) -> list[Row]:
-    """Sound lost while every lane has more work than it can do.
-
-    Blocks of 100 ms come at ``speed`` times their pace; the source waits where the listen lane has
-    no room, as ``session.feeding`` does.
-    """
-    lanes = ThreadLanes(LanesConfig(), core_shares(threads))
-    lanes.start()
-    blocks = round(seconds * BLOCKS_PER_S)
-    heard = fed = 0
-    ran = dict.fromkeys(Lane, 0)
-
-    def feed() -> None:
-        nonlocal fed
-        samples = np.zeros(BLOCK_SAMPLES, np.float32)
-        lanes.submit(Job(Lane.LISTEN, lambda: Work(len(samples), 0), took))
-        fed += 1
-        if fed < blocks:
-            due_us = start_us + round(fed * 1e6 / BLOCKS_PER_S / speed)
-            lanes.at(due_us, lambda: lanes.when_room(Lane.LISTEN, feed))
-
-    def took(finished: Finished[int]) -> None:
-        nonlocal heard
-        heard += finished.value
-        ran[Lane.LISTEN] += 1
-        if heard == blocks * BLOCK_SAMPLES:
-            lanes.cancel_before(2)
-
-    side = np.ones((256, 256), np.float32)
-
-    def saturate(lane: Lane) -> None:
-        """Keep the lane full: whatever ends is followed by more."""
-
-        def work() -> Work[float]:
-            return Work(float((side @ side)[0, 0]), 0)
-
-        def done(finished: Finished[float]) -> None:
-            ran[lane] += 1
-            more()
-
-        def more() -> None:
-            if not lanes.is_stale(1):
-                lanes.submit(Job(lane, work, done, generation=1))
-
-        for _ in range(lanes.capacity(lane)):
-            more()
-
-    start_us = lanes.now_us()
-    began = time.monotonic()
-    for lane in set(Lane) - {Lane.LISTEN}:
-        saturate(lane)
-    feed()
-    try:
-        lanes.run()
-    finally:
-        lanes.close()
-    lost = blocks * BLOCK_SAMPLES - heard
-    pace = seconds / (time.monotonic() - began)
-    others = min(ran[lane] for lane in set(Lane) - {Lane.LISTEN})
-    return [
-        Row(
-            f"audio lost in {seconds:.0f} s, all lanes saturated",
-            "samples",
-            (float(lost),),
-            "maximum",
-            0.0,
-        ),
-        Row("pace the sound was taken at", "× real time", (pace,)),
-        Row("jobs of the least served lane meanwhile", "jobs", (float(others),), "p50", 1.0, True),
     ]
 
 

@@ -19,7 +19,6 @@ from arguments import positive
 from lane_bars import Row, as_json, missed, table
 from lane_device import device_rows
 from lane_loads import (
-    audio_rows,
     burning_steps,
     compression_steps,
     decode_steps,
@@ -28,6 +27,7 @@ from lane_loads import (
     watch,
 )
 from lane_probes import probe
+from lane_sound import audio_rows
 from omnilive.engine.fingerprint import device_fingerprint
 from omnilive.engine.pack import open_pack
 from omnilive.errors import OmniLiveError
@@ -89,8 +89,7 @@ def _measure(args: argparse.Namespace, threads: int, progress: Console) -> list[
             watched = watch(pack, lane, steps(), threads, args.frames, args.fps)
             rows += frame_rows(name, watched)
         progress.print(f"sound: {args.audio_s / args.audio_speed:.0f} s at least")
-        rows += audio_rows(threads, args.audio_s, args.audio_speed)
-    return rows
+    return rows + audio_rows(args.pack, threads, args.audio_s, args.audio_speed)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -125,6 +125,7 @@ class Person:
             tasks = [asyncio.ensure_future(do(socket)) for do in (self._show, self._hear)]
             try:
                 asked = 0
+                await self._begin(socket)
                 while not until() and (questions is None or asked < questions):
                     await self._ask(socket)
                     asked += 1
@@ -134,6 +135,13 @@ class Person:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
                 hang_up(socket)
+
+    async def _begin(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        """What is done once per visit, before the first question."""
+
+    def _sound(self) -> np.ndarray:
+        """The next block from the microphone, float32 [BLOCK_SAMPLES]."""
+        return np.zeros(BLOCK_SAMPLES, np.float32)
 
     async def _ask(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         while not self._events.empty():
@@ -161,15 +169,15 @@ class Person:
     async def _show(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         """One picture a second and silence, stamped with one clock."""
         began_s = time.monotonic()
-        silence = np.zeros(BLOCK_SAMPLES, np.float32)
         for block in range(1 << 31):
-            at_us = block * 100_000
-            await socket.send_bytes(encode_media(PcmMessage(block, at_us, silence)))
+            after_us = block * 100_000
+            at_us = round((began_s - self._began_s) * 1e6) + after_us  # a clock outlives visits
+            await socket.send_bytes(encode_media(PcmMessage(block, at_us, self._sound())))
             if block % 10 == 0:
                 second = round(time.monotonic() - self._began_s)
                 picture = self._pictures[second % len(self._pictures)]
                 await socket.send_bytes(encode_media(PictureMessage(block, at_us, picture)))
-            await asyncio.sleep(max(0.0, began_s + at_us / 1e6 + 0.1 - time.monotonic()))
+            await asyncio.sleep(max(0.0, began_s + after_us / 1e6 + 0.1 - time.monotonic()))
 
     async def _hear(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         async for message in socket:
@@ -177,7 +185,11 @@ class Person:
                 said = message.json()
                 self._seq = max(self._seq, said.get("seq", 0))
                 if said["type"] == "event":
-                    self._events.put_nowait(said["event"])
+                    self._take(said["event"])
+
+    def _take(self, event: dict[str, Any]) -> None:
+        """Note an event, for whoever waits for an answer."""
+        self._events.put_nowait(event)
 
 
 def hang_up(socket: aiohttp.ClientWebSocketResponse) -> None:

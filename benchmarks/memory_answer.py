@@ -3,7 +3,8 @@
 Both ways run the same stages on the same engines, from the same memory, frames, sound and words:
 the newest frame has come with the endpoint, and the answer is about it. The reference's order
 (spec §4, §5.8) is serial: sound class, words, the memory of the newest frame, retrieval,
-instruction check, answer; its sleeps, polls and waits for the next frame are left out.
+instruction check, answer; its sleeps, polls and waits for the next frame are left out. What
+overlaps runs as in a session: step by step on lanes that share the cores.
 """
 
 from __future__ import annotations
@@ -11,17 +12,18 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
 from memory_stages import OTHER_WORDS, FirstToken, Shared, Stages
+from memory_stages import Steps as StageSteps
 from omnilive.config import RuntimeConfig
 from omnilive.engine.interface import F32
 from omnilive.engine.pack import EnginePack
+from omnilive.lanes import Lane, ThreadLanes, Work
 from omnilive.memory.clip import Clip, Keyframe
 from omnilive.memory.compressor import Compressor
 from omnilive.memory.keyframes import KeyframeStore
@@ -31,13 +33,13 @@ from omnilive.perception.frame_encoder import FrameEncoder
 from omnilive.reasoning.instruction import InstructionCheck
 from omnilive.reasoning.prompt import PromptBuilder
 from omnilive.reasoning.reasoner import Reasoner
+from omnilive.scheduling.cores import core_shares
 from omnilive.session.costs import VirtualCostConfig
 from omnilive.session.evidence import EvidenceReader
 from omnilive.session.remembering import Remembering, SeenFrame
 from omnilive.sources.types import SAMPLE_RATE_HZ, US_PER_SECOND
 from omnilive.steps import finish
-
-T = TypeVar("T")
+from omnilive.tasks import Task, TaskQueue
 
 LABEL_TOKENS, WORD_TOKENS = 4, 12
 """Tokens of a sound class and of a short question; random weights would go on to the limit."""
@@ -53,8 +55,9 @@ class Way:
     Attributes:
         keeps_kv: KV of closed clips, of the check's prompt and of the answer's beginning.
         lazy: the open clip's features are kept, and it is compressed for the question alone.
-        overlaps: the sound class was found while the user spoke; memory is made ready beside the
-            transcription, and the check runs beside the retrieval.
+        overlaps: the sound class was found while the user spoke; memory is made ready on a lane
+            beside that of the transcription, and the check beside the retrieval. Engines of two
+            lanes take turns at the cores, as in a session.
     """
 
     name: str
@@ -78,7 +81,8 @@ class Answered:
 
     Attributes:
         seconds: from the endpoint decision to the first token.
-        stages: seconds of each stage; they overlap where stages do.
+        stages: seconds of each stage, from its first step to its last; they overlap where stages
+            do.
         long_term: float32 [K, H].
     """
 
@@ -100,8 +104,13 @@ class Answering:
         closed: int,
         open_frames: int,
         seed: int,
+        threads: int,
     ) -> None:
-        """Fill the memory; closed clips are random rows, since only their number costs time."""
+        """Fill the memory; closed clips are random rows, since only their number costs time.
+
+        ``threads``: those of each engine of ``pack``; the lanes share as many cores.
+        """
+        self._threads = threads
         rng = np.random.default_rng(seed)
         self._pack = pack
         self._config = dataclasses.replace(
@@ -143,12 +152,14 @@ class Answering:
         took: dict[str, float] = {}
         start = time.perf_counter()
         if way.overlaps:
-            _side_by_side(stages, took)
+            seconds = _on_lanes(stages, took, self._threads)
         else:
-            for name in ("classify", "transcribe", "see", "recall", "ground", "check"):
-                _timed(name, stages.run[name], took)
-        first = _timed("answer", stages.first_token, took)
-        return Answered(time.perf_counter() - start, took, stages.long_term, first)
+            for name in ("classify", "transcribe", "see", "recall", "ground", "check", "answer"):
+                finish(_timed(name, stages.steps[name](), took))
+            seconds = time.perf_counter() - start
+        if stages.first is None:
+            raise RuntimeError("a stage has not run")
+        return Answered(seconds, took, stages.long_term, stages.first)
 
     def _stages_before(self, way: Way) -> Stages:
         """The stages as they are when the user has spoken, an earlier question behind them."""
@@ -232,20 +243,46 @@ class Answering:
         )
 
 
-def _side_by_side(stages: Stages, took: dict[str, float]) -> None:
-    """What the lanes do: words beside memory, then the check beside the retrieval."""
+def _on_lanes(stages: Stages, took: dict[str, float], threads: int) -> float:
+    """As a session orders it: words beside memory, then the check beside the retrieval.
 
-    def remember() -> None:
-        _timed("see", stages.run["see"], took)
-        _timed("recall", stages.run["recall"], took)
+    Returns:
+        Seconds to the first token.
+    """
+    lanes = ThreadLanes(shares=core_shares(threads))
+    queues = {lane: TaskQueue(lanes, lane) for lane in Lane}
+    judged: set[str] = set()
+    ended_s = 0.0
 
-    with ThreadPoolExecutor(1) as lane:
-        remembering = lane.submit(remember)
-        _timed("transcribe", stages.run["transcribe"], took)
-        remembering.result()
-        grounding = lane.submit(_timed, "ground", stages.run["ground"], took)
-        _timed("check", stages.run["check"], took)
-        grounding.result()
+    def submit(lane: Lane, name: str, then: Callable[[], None]) -> None:
+        steps = _as_work(_timed(name, stages.steps[name](), took))
+        queues[lane].submit(Task(steps, lambda step: None, then, name=name))
+
+    def worded() -> None:
+        submit(Lane.REASON, "check", lambda: judge("check"))
+        submit(Lane.REMEMBER, "ground", lambda: judge("ground"))
+
+    def judge(name: str) -> None:
+        judged.add(name)
+        if len(judged) == 2:
+            submit(Lane.REASON, "answer", end)
+
+    def end() -> None:
+        nonlocal ended_s
+        ended_s = time.perf_counter()
+
+    with closing(lanes):
+        lanes.start()
+        start_s = time.perf_counter()
+        submit(Lane.LISTEN, "transcribe", worded)
+        submit(Lane.SEE, "see", lambda: submit(Lane.REMEMBER, "recall", lambda: None))
+        lanes.run()
+    return ended_s - start_s
+
+
+def _as_work(steps: StageSteps) -> Generator[Work[None], None, None]:
+    for _ in steps:
+        yield Work(None, 0)
 
 
 def _steps(memory: LongTermMemory, clips: Sequence[Clip]) -> Generator[None, None, None]:
@@ -254,8 +291,8 @@ def _steps(memory: LongTermMemory, clips: Sequence[Clip]) -> Generator[None, Non
         yield
 
 
-def _timed(name: str, stage: Callable[[], T], took: dict[str, float]) -> T:
-    start = time.perf_counter()
-    result = stage()
-    took[name] = time.perf_counter() - start
-    return result
+def _timed(name: str, steps: StageSteps, took: dict[str, float]) -> StageSteps:
+    """The steps, and their time once they are through."""
+    start_s = time.perf_counter()
+    yield from steps
+    took[name] = time.perf_counter() - start_s

@@ -5,8 +5,9 @@ They are the runtime's own; it decides neither their order nor what is kept betw
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,8 @@ from omnilive.reasoning.prompt import PromptBuilder
 from omnilive.reasoning.reasoner import Reasoner
 from omnilive.session.evidence import EvidenceReader, Question
 from omnilive.session.remembering import MemorySnapshot, Remembering, SeenFrame
-from omnilive.steps import finish
+
+Steps = Generator[Any, None, Any]
 
 WORDS, OTHER_WORDS = "What is on the table beside the lamp?", "Who came in a moment ago?"
 """The question that is timed, and the one before it."""
@@ -70,8 +72,10 @@ class Stages:
     """The stages of one question, in the state they have at the endpoint.
 
     Attributes:
-        run: each stage up to the instruction check, by name; grounding comes after recalling.
+        steps: begins each stage, by name; each step is one that nothing else interrupts. Grounding
+            comes after recalling, the answer after everything else.
         long_term: float32 [K, H], once recalled.
+        first: what the answer begins with, once it has.
     """
 
     def __init__(
@@ -94,33 +98,39 @@ class Stages:
         self._clips: tuple[Clip, ...] = ()
         self._question: Question | None = None
         self.long_term: F32 = np.zeros((0, 0), np.float32)
-        self.run: dict[str, Callable[[], object]] = {
-            "classify": lambda: parts.audio.classify(parts.sound),
-            "transcribe": lambda: parts.audio.transcribe(parts.voice),
-            "see": lambda: parts.encoder.encode(parts.newest),
+        self.first: FirstToken | None = None
+        self.steps: dict[str, Callable[[], Steps]] = {
+            "classify": lambda: parts.audio.classifying(parts.sound),
+            "transcribe": lambda: parts.audio.transcribing(parts.voice),
+            "see": self._see,
             "recall": self._recall,
             "ground": self._ground,
-            "check": lambda: check.judge(WORDS),
+            "check": lambda: check.judging(WORDS),
+            "answer": self._answer,
         }
 
-    def _recall(self) -> None:
-        snapshot = MemorySnapshot(len(self._parts.closed), self._frames)
-        clip, _ = finish(self._remembering.compression(snapshot))
-        self._clips = (*self._parts.closed, clip)
-        self.long_term, _ = finish(self._remembering.integration(self._clips))
+    def _see(self) -> Steps:
+        self._parts.encoder.encode(self._parts.newest)
+        yield
 
-    def _ground(self) -> None:
-        scores, selection = self._grounding.ground(self.long_term, self._clips, WORDS)
+    def _recall(self) -> Steps:
+        snapshot = MemorySnapshot(len(self._parts.closed), self._frames)
+        clip, _ = yield from self._remembering.compression(snapshot)
+        self._clips = (*self._parts.closed, clip)
+        self.long_term, _ = yield from self._remembering.integration(self._clips)
+
+    def _ground(self) -> Steps:
+        scores, selection = yield from self._grounding.grounding(self.long_term, self._clips, WORDS)
         self._question = Question(
             0, self._generation, WORDS, "en", self.long_term, self._clips, scores, selection
         )
 
-    def first_token(self) -> FirstToken:
-        """Evidence, pictures, prefill and the first token; after every stage of ``run``."""
+    def _answer(self) -> Steps:
+        """Evidence, pictures, prefill and the first token."""
         parts, question = self._parts, self._question
         if question is None:
             raise RuntimeError("the question is not grounded")
-        evidence = finish(parts.evidence.read(question, self._reasoner.prompt_limit))
+        evidence = yield from parts.evidence.read(question, self._reasoner.prompt_limit)
         assembly = parts.prompts.begin(
             question.text,
             question.language,
@@ -130,13 +140,14 @@ class Stages:
             evidence.budget,
         )
         while not assembly.step():
-            pass
+            yield
         answer = self._reasoner.begin(assembly.prompt(), self._generation)
         while not answer.prefill_step():
-            pass
-        return FirstToken(
+            yield
+        self.first = FirstToken(
             answer.step().id,
             tuple(clip.index for clip in question.clips),
             evidence.budget.prompt_tokens,
             answer.kept_tokens,
         )
+        yield

@@ -232,7 +232,13 @@ def _time_first_token(report: Report, folder: Path, args: argparse.Namespace) ->
         stack.callback(pack.close)
         frames = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         answering = Answering(
-            pack, config, frames, closed=closed, open_frames=OPEN_FRAMES, seed=args.seed
+            pack,
+            config,
+            frames,
+            closed=closed,
+            open_frames=OPEN_FRAMES,
+            seed=args.seed,
+            threads=args.threads,
         )
         for run in range(args.runs):
             for way in WAYS:

@@ -1,12 +1,14 @@
 """Measures turn-taking: how soon an answer stops when somebody speaks, and when speech is over.
 
 ``python benchmarks/turns.py --pack engines/NAME``. See benchmarks/README.md for what each measure
-spans. Stopping runs a live session against the wall clock; endpoints are decided in stream time.
+spans. Stopping runs a live session, and then a service and a client of it, against the wall clock;
+endpoints are decided in stream time.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import sys
@@ -18,15 +20,17 @@ from rich.console import Console
 from rich.table import Table
 
 from arguments import positive
+from omnilive.config import load_config
 from omnilive.engine.fingerprint import device_fingerprint
 from omnilive.errors import OmniLiveError
 from result_file import write_file
 from results import versions
-from turn_bars import Row, endpoint_rows, stopping_rows
-from turn_endpoints import measure_endpoints
+from turn_bars import Row, client_rows, endpoint_rows, stopping_rows
+from turn_client import measure_client
+from turn_endpoints import PRESET, Endpoints, measure_endpoints, say_sentences
 from turn_stopping import measure_stopping
 
-ROUNDS, UTTERANCES, SEED = 40, 300, 2_000_700
+ROUNDS, UTTERANCES, SEED = 40, 600, 2_000_700
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,7 +66,8 @@ def _parser() -> argparse.ArgumentParser:
         type=positive,
         default=ROUNDS,
         metavar="N",
-        help=f"answers interrupted, 4 s each; default: {ROUNDS}",
+        help="answers interrupted, 4 s each: so many in this process, so many at a client and at"
+        f" a slow one; default: {ROUNDS}",
     )
     parser.add_argument(
         "--utterances",
@@ -79,19 +84,34 @@ def _parser() -> argparse.ArgumentParser:
 
 def _measure(args: argparse.Namespace) -> tuple[list[Row], dict[str, object]]:
     load = [round(os.getloadavg()[0], 2)]
-    rows = endpoint_rows(measure_endpoints(args.seed, args.utterances))
-    with tempfile.TemporaryDirectory(prefix="omnilive-turns-") as folder:
-        rows += stopping_rows(measure_stopping(args.pack, Path(folder), args.seed, args.rounds))
+    rows = endpoint_rows(*_endpoints(args.seed, args.utterances))
+    with tempfile.TemporaryDirectory(prefix="omnilive-turns-") as name:
+        folder = Path(name)
+        stopping = stopping_rows(measure_stopping(args.pack, folder, args.seed, args.rounds))
+        rows += stopping
+        each = max(1, args.rounds // 2)
+        for slow in (False, True):
+            place = folder / ("slow" if slow else "healthy")
+            stale = measure_client(args.pack, place, args.seed, each, slow=slow)
+            rows += client_rows(stale, stopping[0].value, slow=slow)
     load.append(round(os.getloadavg()[0], 2))
     return rows, {
         "benchmark": "turns",
-        "format": 1,
+        "format": 2,
         "seed": args.seed,
         "load_average": load,
         "machine": device_fingerprint(),
         "versions": versions(),
         "measures": {row.name: row.as_json() for row in rows},
     }
+
+
+def _endpoints(seed: int, utterances: int) -> tuple[Endpoints, Endpoints]:
+    """With the default settings, and if an answer might sound at the endpoint."""
+    tracks = say_sentences(seed, utterances)
+    vad = load_config(PRESET).vad
+    at_once = dataclasses.replace(vad, answer_hold_ms=0)
+    return measure_endpoints(tracks, vad), measure_endpoints(tracks, at_once)
 
 
 def _print(rows: Sequence[Row], load: object) -> None:

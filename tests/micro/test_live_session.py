@@ -182,3 +182,37 @@ def test_a_session_that_is_stopped_before_it_listens_ends(micro_pack: Path, tmp_
             assert session.error is None
 
     asyncio.run(stop_at_once())
+
+
+def test_what_waits_of_an_answer_is_not_sent_once_it_is_interrupted(
+    micro_pack: Path, tmp_path: Path
+) -> None:
+    async def act() -> None:
+        with closing(open_pack(micro_pack)) as pack:
+            loop, names = asyncio.get_running_loop(), SessionNames("0", "token", "here")
+            session = LiveSession(names, pack, load_config("edge"), "edge", tmp_path, loop)
+            session.outbox.connect(0)
+            happened: asyncio.Queue[Event] = asyncio.Queue()
+            session.listen(lambda event_id, at_us, event: happened.put_nowait(event))
+            session.start()
+            while session.ask("What do you see now?") is None:
+                await asyncio.sleep(0.01)  # it is about to read
+            spoken = await _next(happened, events.SentenceSpoken)
+            while not isinstance(await session.outbox.next(), bytes):
+                pass  # several leave at once: more of it waits now
+            session.interrupt(spoken.generation, 0)
+            await _next(happened, events.AnswerInterrupted)
+            session.stop()
+            await asyncio.wait_for(session.ended.wait(), WAIT_S)
+            said = []
+            while (message := await session.outbox.next()) is not None:
+                said.append(message)
+            assert all(isinstance(message, str) for message in said)
+            assert '"answer_interrupted"' in "".join(map(str, said))
+
+    async def _next(happened: asyncio.Queue[Event], kind: type[Any]) -> Any:
+        while not isinstance(event := await asyncio.wait_for(happened.get(), WAIT_S), kind):
+            pass
+        return event
+
+    asyncio.run(act())

@@ -15,7 +15,7 @@ from omnilive.memory.config import LongTermConfig
 def test_no_way_to_the_first_token_changes_it(micro_fp32_pack: Path, tmp_path: Path) -> None:
     config = RuntimeConfig(long_term=LongTermConfig(max_clips=64))
     with closing(open_pack(micro_fp32_pack, threads=1)) as pack:
-        answering = Answering(pack, config, tmp_path, closed=40, open_frames=9, seed=5)
+        answering = Answering(pack, config, tmp_path, closed=40, open_frames=9, seed=5, threads=1)
         reference, *others = [answering.answer(way) for way in WAYS]
     assert reference.first.kept_tokens == 0
     for found in others:

@@ -159,6 +159,7 @@ class Room:
             turn,
             costs,
         )
+        self.listening.when_listened(answerer.listened)
         self._spoken: list[tuple[float, float, float]] = []
 
     def say(self, start_s: float, end_s: float, words: str) -> None:

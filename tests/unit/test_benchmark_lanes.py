@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -15,6 +16,7 @@ from fakes_pack import write_pack
 from lane_bars import Row, as_json, missed, table
 from lane_device import compared
 from lane_loads import Watched
+from lane_sound import lost_samples
 from omnilive.errors import SetupError
 
 MET = Row("met", "µs", (1.0, 2.0, 9.0), "p50", 2.0)
@@ -73,3 +75,17 @@ def test_priorities_must_not_make_frames_wait_longer(with_ms: float, holds: bool
     without, beside, lost = compared("decoding", flat, prioritized)
     assert without.holds is None and beside.holds is holds
     assert lost.samples == (1.0,) and lost.holds is False
+
+
+def test_sound_that_is_missing_or_silent_in_its_place_is_lost() -> None:
+    sound = np.linspace(0.1, 0.9, 100, dtype=np.float32)
+    before = np.zeros(7, np.float32)
+    stream = np.concatenate([before, sound, np.zeros(30, np.float32)])
+    assert lost_samples(stream, sound) == (0, 0)
+    assert lost_samples(before, sound) == (100, 0)
+    assert lost_samples(stream[:-70], sound) == (40, 0)
+    gap = stream.copy()
+    gap[27:37] = 0
+    assert lost_samples(gap, sound) == (10, 10)
+    # Sound that slipped by a sample is not where it belongs.
+    assert lost_samples(np.delete(stream, 57), sound)[0] == 50

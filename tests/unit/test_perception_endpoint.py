@@ -32,6 +32,7 @@ SMALL = VadConfig(
     endpoint_silence_ms=160,  # 5 chunks
     pre_roll_ms=128,  # 4 chunks
     reopen_grace_ms=192,  # 6 chunks
+    answer_hold_ms=64,  # 2 chunks
     max_utterance_ms=1_280,  # 40 chunks
     split_search_ms=320,  # 10 chunks
     background_ms=640,
@@ -257,6 +258,25 @@ def test_a_sealed_utterance_is_not_reopened_and_not_repeated() -> None:
     assert span(second)[0] == 10 * CHUNK == first.end_us * 16 // 1000
 
 
+@pytest.mark.parametrize(
+    ("pause", "grace_ms", "first"),
+    [(4, 192, 3), (5, 192, 8), (4, 0, 7)],  # the word begins in chunk 5, the grace is 6
+)
+def test_a_short_word_before_a_pause_is_in_the_utterance(
+    pause: int, grace_ms: int, first: int
+) -> None:
+    script = [0.0] * 5 + [1.0] * 2 + [0.0] * pause + [1.0] * 5 + [0.0] * 9
+    (utterance,) = utterances(run(script, replace(SMALL, reopen_grace_ms=grace_ms)))
+    assert span(utterance)[0] == first * CHUNK
+    assert utterance.start_us == (7 + pause) * 32_000
+
+
+def test_a_short_noise_of_long_ago_is_in_no_utterance() -> None:
+    noise = [1.0] * 2 + [0.0] * 20
+    (utterance,) = utterances(run([0.0] * 5 + noise * 3 + [1.0] * 5 + [0.0] * 9))
+    assert span(utterance)[0] == (5 + 3 * 22 - 4) * CHUNK
+
+
 def test_a_click_within_the_grace_does_not_reopen() -> None:
     events = run([0.0] * 5 + [1.0] * 5 + [0.0] * 6 + [1.0] * 2 + [0.0] * 9)
     assert [type(e) for e in events] == [SpeechStarted, SpeechEnded]
@@ -350,3 +370,48 @@ def test_times_count_from_the_first_block() -> None:
 def test_values_out_of_range_are_refused(config: VadConfig) -> None:
     with pytest.raises(ConfigError, match="vad"):
         config.validate()
+
+
+@pytest.mark.parametrize(
+    ("after", "held"),
+    [
+        ([0.0] * 4, [True] * 4),  # the hold
+        ([0.0] * 6, [True] * 4 + [False] * 2),
+        ([0.0] * 5 + [1.0] * 2 + [0.0], [True] * 4 + [False, True, True, False]),
+        ([0.0] * 3 + [1.0] * 5, [True] * 8),  # it goes on
+        ([0.0] * 7 + [1.0] * 2, [True] * 4 + [False] * 5),  # after the grace: a new one
+    ],
+)
+def test_an_answer_waits_for_the_hold_and_for_a_voice_that_may_go_on(
+    after: list[float], held: list[bool]
+) -> None:
+    # The hold is five chunks and over with the fifth; the grace is six.
+    assert may_go_on(after, replace(SMALL, answer_hold_ms=160)) == held
+
+
+def test_nothing_holds_an_answer_without_a_grace_or_once_it_has_sounded() -> None:
+    assert not any(may_go_on([0.0] * 6, replace(SMALL, reopen_grace_ms=0)))
+    assert not any(may_go_on([0.0, 1.0, 1.0], SMALL, sealed=True))
+
+
+def test_nothing_holds_an_answer_when_the_stream_is_over() -> None:
+    endpointer = Endpointer(SMALL, lambda chunk: 1.0)
+    endpointer.push(Pcm(0, np.zeros(9 * CHUNK, np.float32)))
+    (ended,) = utterances(endpointer.finish())
+    assert not endpointer.may_go_on(ended.index)
+
+
+def may_go_on(after: list[float], config: VadConfig, *, sealed: bool = False) -> list[bool]:
+    """After each chunk that follows the chunk of an endpoint: whether its answer is held."""
+    script = [0.0] * 5 + [1.0] * 5 + [0.0] * 5
+    calls = iter([*script, *after])
+    endpointer = Endpointer(config, lambda chunk: next(calls))
+    endpointer.push(Pcm(0, np.zeros(len(script) * CHUNK, np.float32)))
+    if sealed:
+        endpointer.seal(0)
+    found = []
+    for i in range(len(after)):
+        pts_us = samples_to_us((len(script) + i) * CHUNK)
+        endpointer.push(Pcm(pts_us, np.zeros(CHUNK, np.float32)))
+        found.append(endpointer.may_go_on(0))
+    return found

@@ -157,7 +157,7 @@ def test_a_second_connection_takes_the_session_from_the_first(tmp_path: Path) ->
         assert (await second.receive_json())["resumed"]
         assert (await first.receive()).type is WSMsgType.CLOSE
         assert first.close_code == 4002
-        service.made[0].outbox.say_bytes(b"sound")
+        service.made[0].outbox.say_sound(b"sound", 1)
         assert (await second.receive()).data == b"sound"
 
     serve(tmp_path, act)
@@ -353,7 +353,7 @@ def test_sound_and_events_reach_the_client_in_order(tmp_path: Path) -> None:
         chunk = encode_answer_audio(1, -1, 0, 5, np.zeros(160, np.float32), last=True)
         outbox = service.made[0].outbox
         outbox.say("event", event={"id": 1})
-        outbox.say_bytes(chunk)
+        outbox.say_sound(chunk, 1)
         service.made[0].finish()
         assert (await socket.receive_json())["event"] == {"id": 1}
         assert (await socket.receive()).data == chunk
@@ -387,7 +387,7 @@ def test_a_client_that_does_not_read_is_cut_off_and_may_come_back(tmp_path: Path
         transport = first._conn.transport  # type: ignore[union-attr]
         transport.pause_reading()  # type: ignore[union-attr]
         while session.connection is not None:
-            session.outbox.say_bytes(bytes(200_000))
+            session.outbox.say_sound(bytes(200_000), 1)
             assert session.outbox.unsent_bytes < 1 << 20
             await asyncio.sleep(0)
         again = await connect(http, Hello(1, token))

@@ -42,7 +42,7 @@ def test_a_client_that_comes_back_gets_what_it_missed_once_and_in_order(
     outbox.disconnect()
     for _ in range(missed):
         outbox.say("event")
-        outbox.say_bytes(b"stale sound")
+        outbox.say_sound(b"stale sound", 1)
     lost = outbox.connect(has)
     outbox.say("event")
     last = before + missed + 1
@@ -56,7 +56,7 @@ def test_sound_waits_in_its_place_among_the_texts() -> None:
         outbox = Outbox(10, 1 << 20)
         outbox.connect(0)
         outbox.say("event", event={"id": 1})
-        outbox.say_bytes(b"sound")
+        outbox.say_sound(b"sound", 1)
         outbox.say("ended")
         outbox.close()
         return [await outbox.next() for _ in range(4)]
@@ -108,7 +108,7 @@ def test_a_waiting_reader_is_woken_by_a_message_and_by_the_end() -> None:
         outbox.connect(0)
         reader = asyncio.ensure_future(outbox.next())
         await asyncio.sleep(0)
-        outbox.say_bytes(b"sound")
+        outbox.say_sound(b"sound", 1)
         first = await reader
         reader = asyncio.ensure_future(outbox.next())
         await asyncio.sleep(0)
@@ -116,3 +116,58 @@ def test_a_waiting_reader_is_woken_by_a_message_and_by_the_end() -> None:
         return first, await reader
 
     assert asyncio.run(act()) == (b"sound", None)
+
+
+@given(
+    said=st.lists(st.one_of(st.none(), st.integers(1, 5)), max_size=40),
+    stopped=st.integers(1, 5),
+    read=st.integers(0, 40),
+)
+def test_sound_of_a_stopped_answer_that_waits_is_not_sent_and_no_text_is_missing(
+    said: list[int | None], stopped: int, read: int
+) -> None:
+    async def act() -> tuple[list[object], list[object]]:
+        outbox = Outbox(100, 1 << 20)
+        outbox.connect(0)
+        for generation in said:
+            if generation is None:
+                outbox.say("event")
+            else:
+                outbox.say_sound(bytes([generation]), generation)
+        before = [await outbox.next() for _ in range(min(read, len(said)))]
+        outbox.drop_sound(stopped)
+        outbox.close()
+        after = []
+        while (message := await outbox.next()) is not None:
+            after.append(message)
+        assert outbox.unsent_bytes == 0
+        return before, after
+
+    before, after = asyncio.run(act())
+    texts = [json.loads(m)["seq"] for m in [*before, *after] if isinstance(m, str)]
+    assert texts == list(range(1, said.count(None) + 1))
+    sound = [g for g in said[len(before) :] if g is not None and g > stopped]
+    assert [m for m in after if isinstance(m, bytes)] == [bytes([g]) for g in sound]
+
+
+def test_a_client_that_comes_back_after_sound_was_dropped_misses_no_number() -> None:
+    outbox = Outbox(10, 1 << 20)
+    outbox.connect(0)
+    outbox.say("event")
+    outbox.say_sound(b"stale", 1)
+    outbox.drop_sound(1)
+    outbox.say("event")
+    assert outbox.connect(1) == 0
+    assert numbers(outbox) == [2]
+
+
+def test_sound_that_is_dropped_makes_room_for_what_follows() -> None:
+    async def act() -> object:
+        outbox = Outbox(10, 2_000)
+        outbox.connect(0)
+        outbox.say_sound(bytes(1_500), 1)
+        outbox.drop_sound(1)
+        outbox.say_sound(bytes(1_500), 2)
+        return await outbox.next()
+
+    assert asyncio.run(act()) == bytes(1_500)

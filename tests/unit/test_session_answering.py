@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from omnilive import events
+from omnilive.perception.config import VadConfig
 from omnilive.session.costs import VirtualCostConfig
 from session_parts import CHAR_SAMPLES
 from session_room import RATE, Room, S
 
 QUICK = VirtualCostConfig(prefill_token_us=10, tile_us=10, keyframe_us=10, decode_step_us=1_000)
+INSTANT = VirtualCostConfig(**dict.fromkeys(vars(VirtualCostConfig()), 0))
 LONG = "There is a big blue box on the table. " * 3
 
 
@@ -132,6 +134,33 @@ def test_speech_after_the_first_audible_word_is_a_new_utterance() -> None:
     assert [e.utterance for e in room.events(events.SpeechStarted)] == [0, 1]
     assert room.check.judged == ["what is this", "and that"]
     assert room.outcome(0).by_generation == room.outcome(1).generation
+
+
+@pytest.mark.parametrize(("hold_ms", "questions"), [(288, 1), (0, 2)])
+def test_a_pause_does_not_split_a_question_however_fast_its_answer_is(
+    hold_ms: int, questions: int
+) -> None:
+    room = Room(costs=INSTANT, vad=VadConfig(answer_hold_ms=hold_ms), listened=True)
+    room.say(1, 2, "what is this")
+    room.say(2.6, 3.5, "and that")
+    room.run(8)
+    assert len(room.events(events.SpeechStarted)) == questions
+    judged = ["what is this and that", "and that"]
+    assert room.check.judged[-1] == judged[questions - 1]
+    assert room.only(events.AnswerFinished).utterance == questions - 1
+    first, last = room.chunks[0], room.events(events.SpeechEnded)[-1]
+    assert (first.pts_us > last.end_us + 384_000 + 160_000) == (hold_ms > 0)
+    # What was ready meanwhile sounds in order, each sentence once.
+    told = [e.text for e in room.events(events.SentenceSpoken, questions - 1)]
+    assert told == ["A blue box.", "It is red."]
+
+
+def test_an_answer_that_waits_to_sound_is_heard_when_the_stream_ends() -> None:
+    room = Room(costs=INSTANT)
+    room.say(1, 2, "what is this")
+    room.run(2.5)
+    assert room.outcome(0).kind == "answer_finished"
+    assert room.events(events.SentenceSpoken)[0].start_us == 2_500_000
 
 
 def test_speech_before_anything_is_audible_goes_on_and_the_answer_begun_is_void() -> None:

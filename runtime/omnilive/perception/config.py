@@ -32,6 +32,12 @@ class VadConfig:
     """Speech that begins within this time after an endpoint continues the utterance,
     milliseconds, unless its answer can already be heard; 0 never continues one."""
 
+    answer_hold_ms: int = 288
+    """An answer begins to sound no sooner than this after the endpoint, nor while a voice is heard
+    that may go on with the utterance, milliseconds: a pause of 600 ms amid a sentence, which is an
+    endpoint first, does not split it however fast the answer is. Without ``reopen_grace_ms``
+    nothing is held."""
+
     max_utterance_ms: int = 29_900
     """A longer utterance is split; the audio encoder takes 30 s (spec §3.2), milliseconds."""
 
@@ -53,6 +59,7 @@ class VadConfig:
         check_range("vad.endpoint_silence_ms", self.endpoint_silence_ms, 32, 10_000, "ms")
         check_range("vad.pre_roll_ms", self.pre_roll_ms, 0, 5_000, "ms")
         check_range("vad.reopen_grace_ms", self.reopen_grace_ms, 0, 10_000, "ms")
+        check_range("vad.answer_hold_ms", self.answer_hold_ms, 0, 10_000, "ms")
         check_range("vad.max_utterance_ms", self.max_utterance_ms, 1_000, 30_000, "ms")
         check_range("vad.split_search_ms", self.split_search_ms, 32, 10_000, "ms")
         check_range("vad.background_ms", self.background_ms, 32, 30_000, "ms")

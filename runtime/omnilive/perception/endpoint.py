@@ -104,6 +104,7 @@ class Endpointer:
         self._silence = _samples(config.endpoint_silence_ms)
         self._pre_roll = _samples(config.pre_roll_ms)
         self._grace = _samples(config.reopen_grace_ms)
+        self._hold = _samples(config.answer_hold_ms)
         self._longest = _samples(config.max_utterance_ms)
         self._guard = _samples(config.background_guard_ms)
         self._vad = vad
@@ -120,11 +121,13 @@ class Endpointer:
         self._state = _State.IDLE
         self._run_start = 0
         self._voiced_end = 0
+        self._stray: deque[int] = deque()
         self._open: _Open | None = None
         self._ended_at = 0
         self._last_voice = 0
         self._count = 0
         self._sealed = -1
+        self._over = False
 
     @property
     def reopen_us(self) -> int:
@@ -133,6 +136,21 @@ class Endpointer:
         Microseconds: the grace, and the time it takes to know that it is speech.
         """
         return samples_to_us(self._grace + self._min_speech) if self._grace else 0
+
+    def may_go_on(self, index: int) -> bool:
+        """Whether utterance ``index``, which has ended, had better not be answered aloud yet.
+
+        By the stream as far as it was heard: ``answer_hold_ms`` after its endpoint, and while a
+        voice is heard within the grace that may turn out to go on with it.
+        """
+        last = self._open
+        if last is None or last.index != index or index <= self._sealed:
+            return False
+        if self._over or not self._grace:
+            return False
+        if self._state is _State.IDLE:
+            return self._at - self._ended_at < self._hold
+        return self._state is _State.SPEAKING or self._run_start - self._ended_at <= self._grace
 
     def push(self, pcm: Pcm) -> list[EndpointEvent]:
         """Take one block, contiguous with the one before; return what it brought about."""
@@ -150,6 +168,7 @@ class Endpointer:
 
     def finish(self) -> list[EndpointEvent]:
         """The stream is over: an open utterance ends here, with its last samples."""
+        self._over = True
         if self._state is not _State.SPEAKING or self._open is None:
             return []
         self._at = self._ring.written
@@ -173,6 +192,10 @@ class Endpointer:
             if self._at - self._run_start >= self._min_speech:
                 return self._begin()
         else:
+            if rising:
+                while self._stray and self._stray[0] < self._run_start - self._grace:
+                    self._stray.popleft()
+                self._stray.append(self._run_start)
             self._state = _State.IDLE
             self._hear_background(self._at - self._guard)
         return []
@@ -189,11 +212,22 @@ class Endpointer:
         ):
             return self._reopen(last)
         # What the previous utterance said must not be said again by this one's pre-roll.
-        start = max(self._run_start - self._pre_roll, self._last_voice)
+        start = max(min(self._run_start - self._pre_roll, self._first_word()), self._last_voice)
         background = self._background.read(self._background.oldest, len(self._background))
         self._open = _Open(self._count, start, self._run_start)
         self._count += 1
         return [SpeechStarted(self._open.index, self._time_us(self._run_start), background)]
+
+    def _first_word(self) -> int:
+        """Where a voice began that was too short to count, if speech has followed in time.
+
+        A short word and then a pause: the voiced runs within the grace before this one. Forgets
+        them.
+        """
+        earliest = self._run_start - self._grace
+        starts = [start - self._guard for start in self._stray if start >= earliest]
+        self._stray.clear()
+        return min(starts, default=self._run_start)
 
     def _reopen(self, last: _Open) -> list[EndpointEvent]:
         events: list[EndpointEvent] = [SpeechContinued(last.index)]

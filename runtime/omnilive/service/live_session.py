@@ -24,7 +24,7 @@ from omnilive.config import RuntimeConfig
 from omnilive.engine.pack import EnginePack
 from omnilive.errors import OmniLiveError
 from omnilive.eventlog import TimingListener
-from omnilive.events import Event, to_json
+from omnilive.events import AnswerCancelled, AnswerInterrupted, Event, to_json
 from omnilive.lanes import Lane, LaneCores, LaneUse, Progress
 from omnilive.service.guarded_http import Check
 from omnilive.service.media_frames import encode_answer_audio
@@ -308,12 +308,14 @@ class LiveSession:
     def _say_event(self, event_id: int, at_us: int, event: Event) -> None:
         self.events += 1
         self.memory.take(event)
+        if isinstance(event, AnswerInterrupted | AnswerCancelled):
+            self.outbox.drop_sound(event.generation)
         self.outbox.say("event", event=json.loads(to_json(event_id, at_us, event)))
         for listener in tuple(self._listeners):
             listener(event_id, at_us, event)
 
     def _say_audio(self, chunk: AudioChunk) -> None:
-        self.outbox.say_bytes(
+        self.outbox.say_sound(
             encode_answer_audio(
                 chunk.generation,
                 chunk.utterance,
@@ -321,7 +323,8 @@ class LiveSession:
                 chunk.pts_us,
                 chunk.samples,
                 last=chunk.last,
-            )
+            ),
+            chunk.generation,
         )
 
     def _on_loop(self, call: Callable[..., None], *args: Any) -> None:

@@ -1,7 +1,8 @@
 """What a session says to its client: numbered messages, kept for one that comes back.
 
 Text messages are numbered from 1 and the newest are kept; sound is not kept, since it is stale by
-the time anybody comes back. Belongs to one event loop.
+the time anybody comes back. That of an answer that was stopped is stale at once, and what of it
+still waits is not sent. Belongs to one event loop.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import json
 import sys
 from collections import deque
+from dataclasses import dataclass
 from typing import Any
 
 MESSAGE_OVERHEAD = 64
@@ -17,6 +19,14 @@ MESSAGE_OVERHEAD = 64
 
 KEPT_OVERHEAD = sys.getsizeof((0, "")) + sys.getsizeof(1 << 20)
 """What a kept message takes besides its text: its number, and the pair of both, bytes."""
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A message that waits for the reader, and whose sound it is, None of a text."""
+
+    message: str | bytes
+    generation: int | None
 
 
 class SlowReaderError(ConnectionError):
@@ -37,7 +47,7 @@ class Outbox:
         self._kept_bytes = 0
         self._limit = unsent_bytes
         self._number = 0
-        self._waiting: deque[str | bytes] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._bytes = 0
         self._reader = False
         self._overrun = False
@@ -71,9 +81,21 @@ class Outbox:
         self._keep(text)
         self._put(text)
 
-    def say_bytes(self, data: bytes) -> None:
-        """Send a binary message; lost when nobody reads."""
-        self._put(data)
+    def say_sound(self, data: bytes, generation: int) -> None:
+        """Send a binary message with sound of ``generation``; lost when nobody reads."""
+        self._put(data, generation)
+
+    def drop_sound(self, generation: int) -> None:
+        """Do not send what waits of the sound of ``generation`` and those before it.
+
+        Texts stay, so that no number is missing.
+        """
+        self._waiting = deque(
+            waiting
+            for waiting in self._waiting
+            if waiting.generation is None or waiting.generation > generation
+        )
+        self._bytes = sum(_size(waiting.message) for waiting in self._waiting)
 
     def connect(self, after: int) -> int:
         """A reader begins, having the messages up to ``after``.
@@ -118,7 +140,7 @@ class Outbox:
             if self._overrun:
                 raise SlowReaderError(f"over {self._limit} bytes wait for this client")
             if self._waiting:
-                message = self._waiting.popleft()
+                message = self._waiting.popleft().message
                 self._bytes -= _size(message)
                 return message
             if self._closed or not self._reader:
@@ -135,7 +157,7 @@ class Outbox:
             self._kept_size -= _size(gone)
             self._kept_bytes -= sys.getsizeof(gone) + KEPT_OVERHEAD
 
-    def _put(self, message: str | bytes) -> None:
+    def _put(self, message: str | bytes, generation: int | None = None) -> None:
         if not self._reader or self._overrun:
             return
         if self._bytes + _size(message) > self._limit:
@@ -144,7 +166,7 @@ class Outbox:
             self._waiting.clear()
             self._bytes = 0
         else:
-            self._waiting.append(message)
+            self._waiting.append(_Waiting(message, generation))
             self._bytes += _size(message)
         self._changed.set()
 

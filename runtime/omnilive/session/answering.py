@@ -137,6 +137,11 @@ class Answerer:
             return None
         return Stopped(speaking, silenced_us)
 
+    def listened(self) -> None:
+        """More of the stream was heard: what waited for the question to be over may sound."""
+        if self._speaking is not None and self._speaking.ready:
+            self._place_ready(self._speaking)
+
     def report(self, played: Played) -> None:
         """A client's account of what it played; one of another generation is left alone."""
         speaking = self._speaking
@@ -194,11 +199,20 @@ class Answerer:
             return Work(spoken, cost)
 
         def place(finished: Finished[Spoken]) -> None:
-            speaking.unspoken -= 1
-            self._place(speaking, start, finished)
-            self._finish_when_heard(speaking)
+            speaking.ready.append((start, finished))
+            self._place_ready(speaking)
 
         self._lanes.submit(Job(Lane.SPEAK, synthesize, place, generation=question.generation))
+
+    def _place_ready(self, speaking: Speaking) -> None:
+        """Put what is synthesized on the track, once the question seems to be over."""
+        if self._parts.endpointer.may_go_on(speaking.question.utterance):
+            return  # ``listened`` tries again
+        ready, speaking.ready = speaking.ready, []
+        for start, finished in ready:
+            speaking.unspoken -= 1
+            self._place(speaking, start, finished)
+        self._finish_when_heard(speaking)
 
     def _place(self, speaking: Speaking, start: int, finished: Finished[Spoken]) -> None:
         """Put a sentence on the track; from now on speech interrupts instead of going on."""

@@ -84,12 +84,17 @@ class Listening:
         self._config = config
         self._costs = costs
         self._tasks = TaskQueue(lanes, Lane.LISTEN)
+        self._told: list[Callable[[], None]] = []
         self._speech: _Speech | None = None
         self.utterances = 0
 
     def when_room(self, callback: Callable[[], None], tasks: int) -> None:
         """Call back once ``tasks`` more utterances, or their sounds, may wait to be heard."""
         self._tasks.when_room(callback, tasks)
+
+    def when_listened(self, tell: Callable[[], None]) -> None:
+        """Call ``tell`` after every block of audio, and at the end of the stream."""
+        self._told.append(tell)
 
     def on_pcm(self, pcm: Pcm) -> None:
         """Take one block of audio."""
@@ -110,6 +115,8 @@ class Listening:
                 self._log.emit(events.SpeechContinued(event.index, self._speech.generation))
             else:
                 self._on_ended(self._speech, event.utterance)
+        for tell in self._told:
+            tell()
 
     def _on_started(self, event: endpoint.SpeechStarted) -> _Speech:
         generation = self._generations.advance(event.index)

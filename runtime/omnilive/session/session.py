@@ -220,6 +220,7 @@ class Session:
             config.turn,
             config.virtual_cost,
         )
+        self._listening.when_listened(answerer.listened)
 
     @property
     def has_begun(self) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from omnilive import events
+from omnilive.lanes import Finished
 from omnilive.reasoning.reasoner import Answer, AnswerToken
 from omnilive.session.evidence import Question
 from omnilive.session.playout import Ledger, Played
 from omnilive.session.scene import Change, Scene
 from omnilive.speech.sentences import SentenceSplitter
+from omnilive.speech.words import Spoken
 
 
 @dataclass(eq=False)
@@ -23,6 +25,7 @@ class Speaking:
         wall_us: measured time of the steps since the last event they led to.
         ended_by: why the text ended; empty while it is being decoded.
         unspoken: sentences not yet on the track.
+        ready: those of them that are synthesized, each with where it begins in the text.
         heard_us: when the last sentence on the track has been heard.
         said_before: characters that an older generation has spoken.
         ledger: the sentences on the track.
@@ -40,6 +43,7 @@ class Speaking:
     wall_us: int = 0
     ended_by: str = ""
     unspoken: int = 0
+    ready: list[tuple[int, Finished[Spoken]]] = field(default_factory=list)
     heard_us: int = 0
     said_before: int = 0
     ledger: Ledger = field(default_factory=Ledger)
