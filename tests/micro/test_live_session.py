@@ -190,7 +190,8 @@ def test_what_waits_of_an_answer_is_not_sent_once_it_is_interrupted(
     async def act() -> None:
         with closing(open_pack(micro_pack)) as pack:
             loop, names = asyncio.get_running_loop(), SessionNames("0", "token", "here")
-            session = LiveSession(names, pack, load_config("edge"), "edge", tmp_path, loop)
+            cores = LaneCores(1)
+            session = LiveSession(names, pack, load_config("edge"), "edge", tmp_path, loop, cores)
             session.outbox.connect(0)
             happened: asyncio.Queue[Event] = asyncio.Queue()
             session.listen(lambda event_id, at_us, event: happened.put_nowait(event))
