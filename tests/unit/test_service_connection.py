@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from aiohttp.test_utils import TestClient
 from aiohttp.web import WebSocketResponse
 from PIL import Image
 
+from omnilive.service import connection
 from omnilive.service.config import ClientConfig, ServiceConfig
 from omnilive.service.faults import ProtocolError
 from omnilive.service.media_frames import (
@@ -69,13 +71,41 @@ def sound(sequence: int, samples: int = 320) -> bytes:
     return encode_media(PcmMessage(sequence, sequence * 20_000, np.zeros(samples, np.float32)))
 
 
+def test_nothing_a_client_says_waits_for_a_picture_and_the_newest_picture_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_end, decode = threading.Event(), connection.decode_picture
+
+    def slowly(data: bytes, pixels: int) -> np.ndarray:
+        assert may_end.wait(60)
+        return decode(data, pixels)
+
+    monkeypatch.setattr(connection, "decode_picture", slowly)
+
+    async def act(service: Service, http: TestClient) -> None:
+        socket = await connect(http)
+        await socket.receive_json()
+        calls = service.made[0].calls
+        for sequence in range(4):
+            await socket.send_bytes(encode_media(PictureMessage(sequence, sequence, jpeg(64, 48))))
+        await socket.send_str(encode_text(InterruptMessage(3, 800)))
+        await socket.send_str(encode_text(PingMessage(5)))
+        assert await socket.receive_json() == {"type": "pong", "id": 5}
+        assert calls == [("start",), ("interrupt", 3, 800)]
+        may_end.set()
+        while len(calls) < 4:
+            await asyncio.sleep(0)
+        assert calls[2:] == [("frame", 0, (48, 64, 3)), ("frame", 3, (48, 64, 3))]
+
+    serve(tmp_path, act)
+
+
 def test_what_a_client_sends_becomes_calls_of_its_session(tmp_path: Path) -> None:
     async def act(service: Service, http: TestClient) -> None:
         socket = await connect(http)
         welcome = await socket.receive_json()
         assert (welcome["type"], welcome["resumed"], welcome["missed"]) == ("welcome", False, 0)
         await socket.send_bytes(sound(0))
-        await socket.send_bytes(encode_media(PictureMessage(0, 7, jpeg(64, 48))))
         for message in (
             AskMessage("who is there"),
             InterruptMessage(3, 800),
@@ -89,7 +119,6 @@ def test_what_a_client_sends_becomes_calls_of_its_session(tmp_path: Path) -> Non
         assert service.made[0].calls == [
             ("start",),
             ("pcm", 0, 320),
-            ("frame", 7, (48, 64, 3)),
             ("ask", "who is there"),
             ("interrupt", 3, 800),
             ("playout", 3, 900, True),
@@ -374,7 +403,10 @@ def test_a_picture_that_is_not_looked_at_is_not_decoded(tmp_path: Path) -> None:
         await socket.send_bytes(encode_media(PictureMessage(3, 3, b"no picture at all")))
         await socket.send_str(encode_text(PingMessage(1)))
         assert (await socket.receive_json())["type"] == "pong"
-        assert service.made[0].calls == [("start",), ("frame", 1, (8, 8, 3))]
+        calls = service.made[0].calls
+        while len(calls) < 2:
+            await asyncio.sleep(0)
+        assert calls == [("start",), ("frame", 1, (8, 8, 3))]
 
     serve(tmp_path, act)
 

@@ -98,6 +98,8 @@ class Connection:
         self._taken_over = False
         self._errors = 0
         self._newest: dict[type[MediaMessage], int] = {}
+        self._picture: PictureMessage | None = None
+        self._shown = asyncio.Event()
 
     async def serve(self) -> None:
         """Serve it."""
@@ -196,7 +198,9 @@ class Connection:
         """Send and receive until one of both ends."""
         overrun = asyncio.ensure_future(session.outbox.overrun())
         sending = asyncio.ensure_future(self._send(session))
-        self._talking = tasks = [sending, asyncio.ensure_future(self._receive(session)), overrun]
+        receiving = asyncio.ensure_future(self._receive(session))
+        looking = asyncio.ensure_future(self._look(session))
+        self._talking = tasks = [sending, receiving, looking, overrun]
         try:
             if not self._taken_over:  # it may have been while the client was greeted
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -246,14 +250,28 @@ class Connection:
         self._newest[type(message)] = message.sequence
         if isinstance(message, PictureMessage):
             if session.wants_picture(message.pts_us):
-                rgb = await asyncio.to_thread(
-                    decode_picture, message.data, self._config.picture_pixels
-                )
-                session.push_picture(message.pts_us, rgb)
+                self._picture = message  # one that still waits makes way
+                self._shown.set()
             return
         while not (session.push_sound(message.pts_us, message.samples) or session.ended.is_set()):
             # Nothing of a client's sound is dropped: it is read no faster than it is heard.
             await asyncio.sleep(samples_to_us(len(message.samples)) / US_PER_SECOND)
+
+    async def _look(self, session: LiveSession) -> None:
+        """Decode pictures beside what comes after them: nothing that is said waits for one."""
+        while True:
+            await self._shown.wait()
+            self._shown.clear()
+            message, self._picture = self._picture, None
+            if message is None:
+                continue
+            try:
+                rgb = await asyncio.to_thread(
+                    decode_picture, message.data, self._config.picture_pixels
+                )
+                session.push_picture(message.pts_us, rgb)
+            except ProtocolError as error:
+                await self._refuse(error)
 
     async def _take_text(self, session: LiveSession, message: ClientMessage) -> None:
         if isinstance(message, COSTLY) and not session.rates.questions.take(self._now_s()):
