@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -244,3 +244,24 @@ def answer(utterance: int, words: list[str]) -> list[Event]:
     ]
     end = events.AnswerFinished(utterance, 1, "".join(words), "en", len(words), "stop")
     return [chosen, *decoded, end]
+
+
+Act = Callable[[Service, TestClient], Awaitable[Any]]
+
+
+def serve(
+    folder: Path,
+    act: Act,
+    *,
+    service: ServiceConfig | None = None,
+    client: ClientConfig | None = None,
+    **options: Any,
+) -> Any:
+    """Run ``act`` against a service."""
+
+    async def run() -> Any:
+        made = Service(folder, service or ServiceConfig(), client or ClientConfig(), **options)
+        async with running(made) as http:
+            return await act(made, http)
+
+    return asyncio.run(asyncio.wait_for(run(), 60))
