@@ -29,6 +29,10 @@ def describe() -> tuple[str, tuple[str, ...]]:
     return trt.__version__, device_names()
 
 
+def prepare(config: EngineConfig) -> None:
+    """See ``Backend.prepare``: importing this module has loaded TensorRT."""
+
+
 def load_engine(info: EngineInfo, folder: Path, config: EngineConfig, lanes: DeviceLanes) -> Engine:
     """See ``Backend.load_engine``.
 

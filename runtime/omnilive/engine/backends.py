@@ -53,6 +53,10 @@ class Backend(Protocol):
         """Its version and the devices or providers it offers."""
         ...
 
+    def prepare(self, config: EngineConfig) -> None:
+        """Load the libraries that engines of ``config`` run on. Raises SetupError without them."""
+        ...
+
 
 @dataclass(frozen=True)
 class BackendState:

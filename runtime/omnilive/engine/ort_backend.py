@@ -16,7 +16,7 @@ from omnilive.engine.graph_io import INPUT, OUTPUT, check_io
 from omnilive.engine.interface import Decoder, Engine
 from omnilive.engine.manifest import EngineInfo
 from omnilive.engine.ort_decoder import OrtDecoder, kv_inputs, kv_outputs
-from omnilive.engine.ort_native import OrtEngine
+from omnilive.engine.ort_native import OrtEngine, open_library
 from omnilive.engine.ort_session import open_session, tensors
 
 if TYPE_CHECKING:
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 def describe() -> tuple[str, tuple[str, ...]]:
     """See ``Backend.describe``."""
     return str(ort.__version__), tuple(ort.get_available_providers())
+
+
+def prepare(config: EngineConfig) -> None:
+    """See ``Backend.prepare``."""
+    if config.device != CUDA:
+        open_library()
 
 
 def load_engine(

@@ -9,7 +9,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from omnilive.config import RuntimeConfig
-from omnilive.engine.backends import backend_states
+from omnilive.engine.backends import backend, backend_states
 from omnilive.engine.manifest import Manifest
 from omnilive.errors import FitError
 from omnilive.plan.answer import AnswerForecast, forecast_answer
@@ -53,9 +53,14 @@ def judge(
         config: of the run.
         frame_size: width and height of the source's frames, pixels.
         machine: its memory; this machine's, as it is now, when None.
+
+    Raises:
+        SetupError: a backend of the pack that is here lacks a library of its own.
     """
-    # Asking the backends loads their libraries, which are part of the process then.
+    # What the backends load is part of the process then.
     versions = {s.name: s.version for s in backend_states() if s.available}
+    for name in sorted({engine.backend for engine in manifest.engines.values()} & set(versions)):
+        backend(name).prepare(config.engine)
     found = machine or machine_memory()
 
     def planned(changed: RuntimeConfig) -> MemoryPlan:
