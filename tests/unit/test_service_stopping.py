@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -71,11 +72,13 @@ def test_a_session_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
 def test_an_ended_session_is_released_at_once(tmp_path: Path) -> None:
     async def end() -> None:
         service = Service(tmp_path, ServiceConfig(), ClientConfig())
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
         await service.sessions.begin("one")
+        await asyncio.to_thread(int)  # the thread that made it has let go of it
         session = service.made.pop()
         session.calls.append((session,))  # its parts refer to each other
         gone = asyncio.Event()
-        loop = asyncio.get_running_loop()
         weakref.finalize(session, loop.call_soon_threadsafe, gone.set)
         session.finish()
         del session

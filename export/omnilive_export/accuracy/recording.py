@@ -22,7 +22,7 @@ from omnilive.engine.pack import EnginePack
 from omnilive.memory.compressor import whole_seconds
 from omnilive.memory.config import CompressionConfig
 from omnilive.perception.audio_model import AFTER_AUDIO, BEFORE_AUDIO, TRANSCRIBE
-from omnilive.reasoning.config import BudgetConfig, PromptConfig
+from omnilive.reasoning.config import MOST_TILES_PER_STEP, BudgetConfig, PromptConfig
 from omnilive.reasoning.prompt import Prompt, PromptBuilder
 from omnilive.reasoning.stitch import stitch
 from omnilive.sources.types import US_PER_SECOND
@@ -298,7 +298,9 @@ def _answered(
     budget: BudgetConfig,
 ) -> None:
     """Every question with frames and memory before it, and its answer teacher-forced."""
-    builder = PromptBuilder(cast(EnginePack, pack), PromptConfig(tiles_per_step=1024))
+    builder = PromptBuilder(
+        cast(EnginePack, pack), PromptConfig(tiles_per_step=MOST_TILES_PER_STEP)
+    )
     tokenizer = pack.tokenizer("reasoner")
     stop = pack.manifest.reasoner.stop_ids[0]
     table = pack.table("vlm_embed")
