@@ -13,156 +13,22 @@
 #include <utility>
 #include <vector>
 
+#include "fake_ort_models.hpp"
+#include "fake_ort_things.hpp"
 #include "ort/ort_library.hpp"
-
-// The library's opaque things: this is the only one who knows what they are.
-namespace omnilive {
-
-struct OrtTensorInfo {
-  int element;
-  std::vector<std::int64_t> shape;
-  std::vector<const char*> axes;
-};
-struct OrtTypeInfo {
-  OrtTensorInfo tensor;
-  bool is_tensor;
-};
-struct OrtStatus {
-  int code;
-  std::string message;
-};
-struct OrtEnv {};
-struct OrtMemoryInfo {};
-struct OrtAllocator {};
-struct OrtSessionOptions {
-  std::string text;
-};
-struct OrtValue {
-  OrtTensorInfo info;
-  std::unique_ptr<std::byte[]> own;  // empty for memory of the caller's
-  void* data;
-};
-
-}  // namespace omnilive
 
 namespace {
 
 using namespace omnilive;
-
-constexpr int kFloat = 1;
-constexpr int kLong = 7;
-constexpr int kDouble = 11;
-constexpr int kFailed = 1;
-constexpr std::int64_t kColumns = 3;
-
-struct Port {
-  const char* name;
-  OrtTypeInfo type;
-};
-
-struct Description {
-  std::vector<Port> inputs;
-  std::vector<Port> outputs;
-};
-
-const std::map<std::string, Description>& models() {
-  static const Port x{"x", {{kFloat, {2, kColumns}, {"", ""}}, true}};
-  static const std::map<std::string, Description> known{
-      {"increment", {{x}, {{"y", {{kFloat, {2, kColumns}, {"", ""}}, true}}}}},
-      {"positives",
-       {{{"x", {{kFloat, {-1, kColumns}, {"rows", ""}}, true}}},
-        {{"kept", {{kFloat, {-1, kColumns}, {"kept", ""}}, true}},
-         {"count", {{kLong, {}, {}}, true}}}}},
-      {"sequence", {{x}, {{"list", {{0, {}, {}}, false}}}}},
-      {"doubles", {{x}, {{"wide", {{kDouble, {}, {}}, true}}}}}};
-  return known;
-}
-
-}  // namespace
-
-namespace omnilive {
-
-struct OrtSession {
-  const Description* model;
-};
-struct OrtIoBinding {
-  const Description* model;
-  std::map<std::string, OrtValue*> inputs;
-  std::map<std::string, OrtValue*> outputs;
-};
-
-}  // namespace omnilive
-
-namespace {
-
-// ---- counting -----------------------------------------------------------------------------------
-
-// Relaxed, since an order between threads that they don't keep themselves would hide their races.
-class Count {
- public:
-  int add(int n) { return value_.fetch_add(n, std::memory_order_relaxed) + n; }
-  void set(int n) { value_.store(n, std::memory_order_relaxed); }
-  [[nodiscard]] int get() const { return value_.load(std::memory_order_relaxed); }
-
- private:
-  std::atomic<int> value_{0};
-};
-
-template <typename Thing>
-struct Kind;
-#define KIND(type)                             \
-  template <>                                  \
-  struct Kind<type> {                          \
-    static constexpr const char* name = #type; \
-    static inline Count alive;                 \
-  }
-KIND(OrtEnv);
-KIND(OrtMemoryInfo);
-KIND(OrtSession);
-KIND(OrtSessionOptions);
-KIND(OrtIoBinding);
-KIND(OrtValue);
-KIND(OrtTypeInfo);
-KIND(OrtTensorInfo);
-KIND(OrtStatus);
-KIND(char);  // names, from the allocator
-#undef KIND
-
-template <typename Thing>
-Thing* made(Thing thing) {
-  Kind<Thing>::alive.add(1);
-  return std::make_unique<Thing>(std::move(thing)).release();
-}
-
-template <typename Thing>
-void released(Thing* thing) {
-  if (thing != nullptr) {
-    Kind<Thing>::alive.add(-1);
-    const std::unique_ptr<Thing> gone(thing);
-  }
-}
-
-template <typename... Things>
-std::string alive_of() {
-  std::string text;
-  const auto tell = [&text](const char* name, int count) {
-    if (count != 0) {
-      text += std::string(name) + " " + std::to_string(count) + " ";
-    }
-  };
-  (tell(Kind<Things>::name, Kind<Things>::alive.get()), ...);
-  return text;
-}
+using namespace fake_ort;
 
 constexpr std::size_t kEntries = 138;
 std::array<Count, kEntries> called;
 Count attempts;
 Count failing;
-Count newest{};
+Count newest;
 std::atomic<bool> shuffled{false};
 std::string last_settings;  // written when a session is made, which tests do on one thread
-
-OrtStatus* failed(std::string message) { return made<OrtStatus>({kFailed, std::move(message)}); }
 
 // One function of the table; each counts its calls under its place there.
 template <std::size_t place, auto function>
@@ -188,7 +54,7 @@ int get_error_code(const OrtStatus* status) { return status->code; }
 const char* get_error_message(const OrtStatus* status) { return status->message.c_str(); }
 
 OrtStatus* create_env(int, const char*, OrtEnv** env) {
-  *env = made<OrtEnv>({});
+  *env = made<OrtEnv>({std::make_shared<Count>()});
   return nullptr;
 }
 
@@ -227,7 +93,8 @@ OrtStatus* create_session(const OrtEnv* env, const char* path, const OrtSessionO
     return failed(std::string("no model at ") + path);
   }
   last_settings = options->text;
-  *session = made<OrtSession>({&model->second});
+  env->sessions->add(1);
+  *session = made<OrtSession>({&model->second, env->sessions, std::make_shared<Count>()});
   return nullptr;
 }
 
@@ -246,9 +113,29 @@ OrtStatus* name_of(const OrtSession* session, std::size_t index, OrtAllocator*, 
   const std::string_view known = (session->model->*ports).at(index).name;
   auto copy = std::make_unique<char[]>(known.size() + 1);
   known.copy(copy.get(), known.size());
-  Kind<char>::alive.add(1);
+  alive_count<char>.add(1);
   *name = copy.release();
   return nullptr;
+}
+
+// What the library would not survive, or not notice: something is released before its users.
+void nobody_uses(const Count& users) {
+  if (users.get() != 0) {
+    std::abort();
+  }
+}
+void release_env(OrtEnv* env) {
+  nobody_uses(*env->sessions);
+  released(env);
+}
+void release_session(OrtSession* session) {
+  nobody_uses(*session->bindings);
+  session->env->add(-1);
+  released(session);
+}
+void release_binding(OrtIoBinding* binding) {
+  binding->session->add(-1);
+  released(binding);
 }
 
 OrtStatus* default_allocator(OrtAllocator** allocator) {
@@ -258,19 +145,8 @@ OrtStatus* default_allocator(OrtAllocator** allocator) {
 }
 OrtStatus* allocator_free(OrtAllocator*, void* name) {
   const std::unique_ptr<char[]> gone(static_cast<char*>(name));
-  Kind<char>::alive.add(-1);
+  alive_count<char>.add(-1);
   return nullptr;
-}
-
-std::size_t count_in(const std::vector<std::int64_t>& shape) {
-  std::size_t count = 1;
-  for (const std::int64_t size : shape) {
-    count *= static_cast<std::size_t>(size);
-  }
-  return count;
-}
-std::size_t bytes_of(const OrtTensorInfo& info) {
-  return count_in(info.shape) * (info.element == kFloat ? 4 : 8);
 }
 
 OrtStatus* create_tensor(const OrtMemoryInfo* memory, void* data, std::size_t bytes,
@@ -312,74 +188,6 @@ OrtStatus* axes_of(const OrtTensorInfo* info, const char** axes, std::size_t ran
   return nullptr;
 }
 
-// ---- running ------------------------------------------------------------------------------------
-
-// Refuses what a port of this name does not take, as the library does.
-OrtStatus* refusal(const std::vector<Port>& ports, const char* name, const OrtValue& value) {
-  const auto port = std::ranges::find(ports, std::string_view(name),
-                                      [](const Port& p) { return std::string_view(p.name); });
-  if (port == ports.end()) {
-    return failed(std::string("Invalid name: ") + name);
-  }
-  const OrtTensorInfo& wanted = port->type.tensor;
-  const auto fits = [](std::int64_t size, std::int64_t w) { return w < 0 || size == w; };
-  if (value.info.element != wanted.element ||
-      !std::ranges::equal(value.info.shape, wanted.shape, fits)) {
-    return failed(std::string("Invalid type or dimensions for: ") + name);
-  }
-  return nullptr;
-}
-
-OrtValue allocated(int element, std::vector<std::int64_t> shape) {
-  OrtTensorInfo info{element, std::move(shape), {}};
-  const std::size_t bytes = bytes_of(info);
-  auto memory = std::make_unique<std::byte[]>(bytes);
-  void* data = memory.get();
-  return {std::move(info), std::move(memory), data};
-}
-
-// Computes a model's outputs, into what is given and otherwise into memory of its own.
-OrtStatus* compute(const Description& model, const std::map<std::string, OrtValue*>& inputs,
-                   const std::map<std::string, OrtValue*>& given, OrtValue** outputs) {
-  for (const Port& port : model.inputs) {
-    if (!inputs.contains(port.name)) {
-      return failed(std::string("Missing Input: ") + port.name);
-    }
-  }
-  const OrtValue& x = *inputs.at("x");
-  const auto* from = static_cast<const float*>(x.data);
-  const auto output = [&](std::size_t index, std::vector<std::int64_t> shape) -> OrtValue* {
-    const auto found = given.find(model.outputs[index].name);
-    if (found != given.end()) {
-      return found->second->info.shape == shape ? found->second : nullptr;
-    }
-    const int element = model.outputs[index].type.tensor.element;
-    return outputs[index] = made<OrtValue>(allocated(element, std::move(shape)));
-  };
-  if (&model == &models().at("increment")) {
-    const OrtValue* y = output(0, x.info.shape);
-    std::transform(from, from + count_in(x.info.shape), static_cast<float*>(y->data),
-                   [](float number) { return number + 1; });
-  } else if (&model == &models().at("positives")) {
-    std::vector<float> kept;
-    for (const float* row = from; row != from + count_in(x.info.shape); row += kColumns) {
-      if (*row > 0) {
-        kept.insert(kept.end(), row, row + kColumns);
-      }
-    }
-    const auto rows = static_cast<std::int64_t>(kept.size()) / kColumns;
-    const OrtValue* first = output(0, {rows, kColumns});
-    if (first == nullptr) {
-      return failed("Invalid dimensions of a given output");
-    }
-    std::copy(kept.begin(), kept.end(), static_cast<float*>(first->data));
-    *static_cast<std::int64_t*>(output(1, {})->data) = rows;
-  } else {
-    output(0, {});
-  }
-  return nullptr;
-}
-
 OrtStatus* run(OrtSession* session, const OrtRunOptions*, const char* const* input_names,
                const OrtValue* const* inputs, std::size_t input_count,
                const char* const* output_names, std::size_t output_count, OrtValue** outputs) {
@@ -401,7 +209,8 @@ OrtStatus* run(OrtSession* session, const OrtRunOptions*, const char* const* inp
 }
 
 OrtStatus* create_binding(OrtSession* session, OrtIoBinding** binding) {
-  *binding = made<OrtIoBinding>({session->model, {}, {}});
+  session->bindings->add(1);
+  *binding = made<OrtIoBinding>({session->model, session->bindings, {}, {}});
   return nullptr;
 }
 template <auto ports, auto bound>
@@ -473,10 +282,10 @@ struct Table {
     add<69, &create_memory>(&F::create_cpu_memory, "CreateCpuMemoryInfo");
     put<76>(&allocator_free);  // as a release, it cannot fail
     add<78, &default_allocator>(&F::get_default_allocator, "GetAllocatorWithDefaultOptions");
-    put<92>(&released<OrtEnv>);
+    put<92>(&release_env);
     put<93>(&released<OrtStatus>);
     put<94>(&released<OrtMemoryInfo>);
-    put<95>(&released<OrtSession>);
+    put<95>(&release_session);
     put<96>(&released<OrtValue>);
     put<98>(&released<OrtTypeInfo>);
     put<99>(&released<OrtTensorInfo>);
@@ -484,7 +293,7 @@ struct Table {
     add<130, &add_config>(&F::add_config, "AddSessionConfigEntry");
     add<133, &run_binding>(&F::run_binding, "RunWithBinding");
     add<134, &create_binding>(&F::create_binding, "CreateIoBinding");
-    put<135>(&released<OrtIoBinding>);
+    put<135>(&release_binding);
     add<136, &bind<in, &OrtIoBinding::inputs>>(&F::bind_input, "BindInput");
     add<137, &bind<out, &OrtIoBinding::outputs>>(&F::bind_output, "BindOutput");
   }
@@ -526,8 +335,23 @@ void fail_at(int call) {
 int calls() { return attempts.get(); }
 
 std::string alive() {
-  return alive_of<OrtEnv, OrtMemoryInfo, OrtSession, OrtSessionOptions, OrtIoBinding, OrtValue,
-                  OrtTypeInfo, OrtTensorInfo, OrtStatus, char>();
+  std::string text;
+  const auto tell = [&text](const char* name, const Count& count) {
+    if (count.get() != 0) {
+      text += std::string(name) + " " + std::to_string(count.get()) + " ";
+    }
+  };
+  tell("OrtEnv", alive_count<OrtEnv>);
+  tell("OrtMemoryInfo", alive_count<OrtMemoryInfo>);
+  tell("OrtSession", alive_count<OrtSession>);
+  tell("OrtSessionOptions", alive_count<OrtSessionOptions>);
+  tell("OrtIoBinding", alive_count<OrtIoBinding>);
+  tell("OrtValue", alive_count<OrtValue>);
+  tell("OrtTypeInfo", alive_count<OrtTypeInfo>);
+  tell("OrtTensorInfo", alive_count<OrtTensorInfo>);
+  tell("OrtStatus", alive_count<OrtStatus>);
+  tell("name", alive_count<char>);
+  return text;
 }
 
 std::string never_called() {
