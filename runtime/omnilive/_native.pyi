@@ -295,8 +295,8 @@ class LaneScheduler:
         spin_us: how long an idle lane looks for work before it sleeps, microseconds.
         patience_us: a lane passed over this long goes first, microseconds.
         trace_capacity: spans kept, the newest; 0 keeps none.
-        ranges_library: NVTX's, which is told of every job for a profiler; one that is not there
-            is done without.
+        ranges_library: NVTX's, which is told of every job for a profiler: the first that is there,
+            of names with colons between them; without any, nobody is told.
         urgencies: lower gets cores first, of the lanes of several schedulers that share them; those
             of one urgency take turns. Without any all do.
 

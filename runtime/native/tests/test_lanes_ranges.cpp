@@ -50,6 +50,7 @@ void without_the_library_there_are_none() {
   check(!Ranges("").found() && !Ranges("libno_such_profiler.so.9").found(), "none found");
   check(!Ranges("libm.so.6").found(), "nor in another library");
   check(Ranges(FAKE_NVTX).found(), "but in the right one");
+  check(Ranges("libno_such_profiler.so.9:libm.so.6::" FAKE_NVTX).found(), "also as the last");
   SchedulerSettings settings;
   settings.ranges_library = "libno_such_profiler.so.9";
   Served served(settings);

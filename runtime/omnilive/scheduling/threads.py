@@ -26,8 +26,9 @@ system can wait for at once is limited, when a timer may be due is not."""
 INDEX = {lane: index for index, lane in enumerate(Lane)}
 """Lanes as the native core counts them."""
 
-RANGES_LIBRARY = "libnvToolsExt.so.1"
-"""Comes with CUDA up to 12: where it is, a profiler of NVIDIA's sees every job as a range."""
+RANGES_LIBRARIES = "libnvtx3interop.so.1:libnvToolsExt.so.1"
+"""NVTX as CUDA from 12.9 on brings it, and as those before did: where the system's loader finds one
+of the two, a profiler of NVIDIA's sees every job as a range."""
 
 PRIORITY = {Lane.LISTEN: 0, Lane.SEE: 1, Lane.SPEAK: 2, Lane.REASON: 3, Lane.REMEMBER: 4}
 """Who gets the cores first: ears and eyes before words, and what can wait last."""
@@ -71,7 +72,7 @@ class ThreadLanes(Lanes):
             spin_us=self._config.spin_us,
             patience_us=self._config.patience_ms * 1_000,
             trace_capacity=spans_kept,
-            ranges_library=RANGES_LIBRARY,
+            ranges_library=RANGES_LIBRARIES,
             urgencies=[URGENCY[lane] for lane in Lane],
         )
         self._taken = dict.fromkeys(Lane, 0)

@@ -1,5 +1,5 @@
-// NVTX ranges: what a profiler of NVIDIA's shows of the host's threads. Nothing without its
-// library.
+// NVTX ranges: what a profiler of NVIDIA's shows of the host's threads. Nothing without a library
+// that has NVTX's calls, which CUDA brings; its headers are not needed.
 #pragma once
 
 #include <memory>
@@ -10,8 +10,9 @@ namespace omnilive {
 // Marks what a thread does, if the profiler's library is there; costs nothing otherwise.
 class Ranges {
  public:
-  // Looks for the library by name or path; an empty name looks for none.
-  explicit Ranges(const std::string& library);
+  // Takes the first library that is there and has NVTX's calls, of names or paths with colons
+  // between them; of "" none.
+  explicit Ranges(const std::string& libraries);
 
   [[nodiscard]] bool found() const noexcept { return push_ != nullptr; }
 
@@ -36,6 +37,9 @@ class Ranges {
   };
 
  private:
+  // Takes this library, unless it is not there or another's.
+  void open(const std::string& library);
+
   std::shared_ptr<void> handle_;
   int (*push_)(const char*) = nullptr;
   int (*pop_)() = nullptr;

@@ -1,6 +1,7 @@
 #include "ort/ort_model.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -15,17 +16,18 @@ namespace {
 constexpr std::size_t kAlignment = 64;  // a cache line, and the widest vector register
 constexpr int kLogErrors = 3;
 
-std::size_t count_of(const std::vector<std::int64_t>& shape) {
-  std::size_t count = 1;
+std::size_t bytes_of(Element element, const std::vector<std::int64_t>& shape) {
+  constexpr std::size_t kMost = PTRDIFF_MAX - kAlignment;  // no array of the language is larger
+  std::size_t bytes = size_of(element);
   for (const std::int64_t size : shape) {
     if (size < 0) {
       throw std::invalid_argument("a tensor has no negative size");
     }
-    if (__builtin_mul_overflow(count, static_cast<std::size_t>(size), &count)) {
+    if (__builtin_mul_overflow(bytes, static_cast<std::size_t>(size), &bytes) || bytes > kMost) {
       throw std::invalid_argument("a tensor is too large");
     }
   }
-  return count;
+  return bytes;
 }
 
 std::string text_of(const std::vector<std::int64_t>& shape) {
@@ -61,7 +63,7 @@ std::size_t size_of(Element element) {
 }
 
 Tensor::Tensor(Element element, std::vector<std::int64_t> shape)
-    : element_(element), shape_(std::move(shape)), bytes_(count_of(shape_) * size_of(element)) {
+    : element_(element), shape_(std::move(shape)), bytes_(bytes_of(element, shape_)) {
   const std::size_t room = (bytes_ / kAlignment + 1) * kAlignment;
   data_.reset(std::aligned_alloc(kAlignment, room));
   if (!data_) {

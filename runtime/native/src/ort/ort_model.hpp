@@ -38,7 +38,7 @@ struct TensorSpec {
 // Host memory for one tensor, zeroed. Calls that share one hand results on without a copy.
 class Tensor {
  public:
-  // Throws std::invalid_argument for a negative size.
+  // Throws std::invalid_argument for a negative size, or more bytes than memory has addresses.
   Tensor(Element element, std::vector<std::int64_t> shape);
 
   [[nodiscard]] Element element() const noexcept { return element_; }
