@@ -119,6 +119,10 @@ def test_a_person_asks_at_the_page_hears_the_right_answer_and_speaks_over_it(
             await page.until("!sounds(300)")
             second = f"{TURN}[1]?.querySelector('.asked').textContent"
             assert "who is in the" in await page.until(f"{second}?.length > 3 && {second}")
+            # That the first answer is over does not hide that the second is on its way.
+            state = "document.getElementById('state').dataset.state"
+            assert await page.until(f"['thinking', 'speaking'].includes({state}) && {state}")
+            await page.until(f"{TURN}[1].querySelector('.answer').textContent")
             await page.screenshot(SHOTS / "4-interrupted.png")
             assert not page.faults
 

@@ -7,7 +7,8 @@ import { Turns } from "./turns.js";
 import { decodeAnswer, pcm16 } from "./wire.js";
 import { choose, say } from "./words.js";
 
-const ENDS = new Set(["speech_started", "transcribed", "answer_interrupted", "answer_cancelled", "answer_finished"]);
+const OUTCOMES = new Set(["unanswered", "answer_interrupted", "answer_cancelled", "answer_finished"]);
+const ENDS = new Set(["speech_started", "transcribed", ...OUTCOMES]);
 
 const $ = (id) => document.getElementById(id);
 
@@ -19,6 +20,7 @@ const capture = new Capture($("preview"), { sound: onSound, picture: onPicture }
 let running = false;
 let muted = false;
 let held = false;
+let newest = null; // utterance begun last
 let answering = null; // generation of the answer in progress
 let heard = -1; // generation of the newest sound
 
@@ -120,7 +122,7 @@ function stopAnswer() {
 
 function beginAnew() {
   for (const part of [speaker, turns, memory]) part.reset();
-  answering = null;
+  newest = answering = null;
   heard = -1;
 }
 
@@ -159,8 +161,11 @@ function take(message) {
   turns.take(event);
   memory.take(event);
   if (event.type === "source_notice") notice(event.what);
+  if (event.type === "speech_started" || event.type === "transcribed") newest = event.utterance;
+  // What becomes of an earlier utterance may be told after a later one is being thought about.
+  const past = OUTCOMES.has(event.type) && event.utterance !== newest;
   if (event.type === "token_decoded") answering = event.generation;
-  if (ENDS.has(event.type)) answering = null;
+  if (ENDS.has(event.type) && !past) answering = null;
   if (event.type === "answer_interrupted" || event.type === "answer_cancelled") {
     speaker.cut(event.generation);
     capture.echo(0);
@@ -170,7 +175,7 @@ function take(message) {
     sentence_spoken: "speaking", unanswered: "listening", answer_finished: "listening",
     answer_cancelled: "listening",
   }[event.type];
-  if (state) showState(state);
+  if (state && !past) showState(state);
 }
 
 function applyMode() {
