@@ -14,7 +14,7 @@ import numpy as np
 from omnilive import events
 from omnilive.errors import TooLongError
 from omnilive.eventlog import EventLog
-from omnilive.lanes import Finished, Job, Lane, Lanes, Work
+from omnilive.lanes import Finished, Job, Lane, Lanes, Timer, Work
 from omnilive.perception.endpoint import Endpointer
 from omnilive.reasoning.reasoner import AnswerToken
 from omnilive.session.costs import VirtualCostConfig
@@ -82,6 +82,7 @@ class Answerer:
         self._outlet = outlet
         self._tasks = TaskQueue(lanes, Lane.REASON)
         self._speaking: Speaking | None = None
+        self._ending: Timer | None = None
 
     @property
     def busy(self) -> bool:
@@ -126,6 +127,7 @@ class Answerer:
         speaking, self._speaking = self._speaking, None
         if speaking is None:
             return None
+        self._wait_no_more()
         silenced_us = self._parts.track.cut(self._lanes.now_us())
         if self._outlet is not None:
             self._outlet.cut()
@@ -244,7 +246,17 @@ class Answerer:
             nothing = np.zeros(0, np.float32)
             first, end_us = speaking.ledger.samples, speaking.heard_us
             self._outlet.add(AudioChunk(generation, utterance, first, end_us, nothing, last=True))
-        self._lanes.at(speaking.heard_us, lambda: self._heard(speaking, self._playout_wait_us))
+        self._end_at(speaking.heard_us, speaking, self._playout_wait_us)
+
+    def _end_at(self, at_us: int, speaking: Speaking, patience_us: int) -> None:
+        self._wait_no_more()
+        self._ending = self._lanes.at(at_us, lambda: self._heard(speaking, patience_us))
+
+    def _wait_no_more(self) -> None:
+        """The end of an answer that is not heard any more keeps no session waiting."""
+        if self._ending is not None:
+            self._ending.cancel()
+            self._ending = None
 
     def _heard(self, speaking: Speaking, patience_us: int) -> None:
         """By stream time the last word has sounded; a client may be a little behind."""
@@ -252,10 +264,11 @@ class Answerer:
             return
         if patience_us and not (speaking.is_played_out or speaking.is_heard(True)):
             later_us = self._lanes.now_us() + patience_us
-            self._lanes.at(later_us, lambda: self._heard(speaking, 0))
+            self._end_at(later_us, speaking, 0)
         else:
             self._finish(speaking)
 
     def _finish(self, speaking: Speaking) -> None:
+        self._wait_no_more()
         self._speaking = None
         self._outcomes.answered(speaking.finished)
