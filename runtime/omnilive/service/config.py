@@ -108,7 +108,7 @@ class ClientConfig:
     """Messages a connection may get wrong before it is closed."""
     unsent_bytes: int = 4 << 20
     """What may wait for a client that reads slowly, bytes; then it is cut off and may resume."""
-    replayed_messages: int = 4_096
+    replayed_messages: int = 1_024
     """Newest messages kept for a client that comes back."""
     hello_s: float = 10.0
     """How long a connection may say nothing before its hello, seconds."""

@@ -31,7 +31,7 @@ from omnilive.service.admission import sessions_that_fit
 from omnilive.service.app import Served, make_app
 from omnilive.service.backoff import Backoff
 from omnilive.service.door import Door, make_runner
-from omnilive.service.heap import map_large_blocks
+from omnilive.service.heap import give_back, map_large_blocks
 from omnilive.service.ice import ice_policy
 from omnilive.service.lane_metrics import BOUNDS_US
 from omnilive.service.live_session import LiveSession, SessionNames
@@ -46,6 +46,9 @@ from omnilive.systemd import notify, watchdog_s
 HEALTHY_S = 60.0
 """A session of the service's own that lasted so long had been healthy: its failures count anew,
 seconds."""
+
+TIDY_S = 60.0
+"""How often freed memory is given back, seconds: it takes some milliseconds."""
 
 log = logging.getLogger(__name__)
 
@@ -125,6 +128,7 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
         watching = [
             asyncio.ensure_future(_watch_own(sessions, service.source.split())),
             asyncio.ensure_future(_watch_lanes(sessions)),
+            asyncio.ensure_future(_tidy()),
         ]
         await stop.wait()
         for watch in watching:
@@ -212,6 +216,13 @@ async def _run_own(sessions: Sessions, addresses: list[str]) -> None:
         session.stop()
         raise
     await session.ended.wait()
+
+
+async def _tidy() -> None:
+    """Give freed memory back now and then: what sessions keep lies between what they let go of."""
+    while True:
+        await asyncio.sleep(TIDY_S)
+        await asyncio.to_thread(give_back)
 
 
 async def _watch_lanes(sessions: Sessions) -> None:
