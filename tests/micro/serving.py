@@ -61,4 +61,5 @@ async def service(
         with contextlib.suppress(ProcessLookupError):  # it may have ended
             process.send_signal(signal.SIGTERM)
         await process.stdout.read()
-        assert await process.wait() == 0
+        code = await process.wait()
+        assert code == 0, code

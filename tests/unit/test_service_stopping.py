@@ -7,6 +7,7 @@ import gc
 import signal
 import subprocess
 import sys
+import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +20,7 @@ from service_fakes import FakeSession, Service
 WAITS = """
 import asyncio
 import gc
-from omnilive.service.service import stop_on_signals
+from omnilive.service.service import threads_left, stop_on_signals
 
 async def wait():
     stop = asyncio.Event()
@@ -89,3 +90,20 @@ def test_an_ended_session_is_released_at_once(tmp_path: Path) -> None:
         asyncio.run(end())
     finally:
         gc.enable()
+
+
+def test_a_reader_that_does_not_end_is_named_and_one_that_does_is_waited_for() -> None:
+    stuck, ending = threading.Event(), threading.Event()
+    reader = threading.Thread(target=stuck.wait, name="pull-that-hangs", daemon=True)
+    other = threading.Thread(target=ending.wait, name="pull-that-ends", daemon=True)
+    reader.start()
+    other.start()
+    ending.set()
+    try:
+        assert threads_left(0.0).count("pull-that-hangs") == 1
+        other.join()
+        assert "pull-that-ends" not in threads_left(0.0)
+    finally:
+        stuck.set()
+        reader.join()
+    assert "pull-that-hangs" not in threads_left(0.0)

@@ -253,9 +253,7 @@ def test_a_client_that_stops_an_answer_and_says_no_more_ends_it() -> None:
     assert not room.events(events.AnswerResumed)
 
 
-def test_a_session_does_not_wait_for_the_end_of_an_answer_that_is_stopped_for_good() -> (
-    None
-):
+def test_a_session_does_not_wait_for_the_end_of_an_answer_that_is_stopped_for_good() -> None:
     room = Room(answer=TALE, costs=QUICK)
     room.ask(1, "what is this")
     room.at(2, lambda: room.interruptions.stop())

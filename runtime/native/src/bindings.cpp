@@ -54,6 +54,9 @@ nb::ndarray<nb::numpy, float> ring_read(const omnilive::PcmRing& ring, std::int6
 
 // Signatures and docstrings are in runtime/omnilive/_native.pyi.
 NB_MODULE(_native, module) {
+  // What is alive when the interpreter ends is the process's to free. The check that would tell of
+  // it reads objects whose memory may be gone by then.
+  nb::set_leak_warnings(false);
   omnilive::bind_lanes(module);
   omnilive::bind_ort(module);
   omnilive::bind_quantize(module);

@@ -13,6 +13,8 @@ import random
 import signal
 import ssl
 import sys
+import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -46,6 +48,9 @@ from omnilive.systemd import notify, watchdog_s
 HEALTHY_S = 60.0
 """A session of the service's own that lasted so long had been healthy: its failures count anew,
 seconds."""
+
+THREADS_END_S = 0.5
+"""How long threads that read streams may take to end with the service, seconds."""
 
 TIDY_S = 60.0
 """How often freed memory is given back, seconds: it takes some milliseconds."""
@@ -144,6 +149,22 @@ async def serve(config: RuntimeConfig, say: Say) -> None:
     if len(sessions):
         names = ", ".join(session.names.id for session in sessions.all())
         leave(f"session {names}" if names else "a session that is being made")
+    if await asyncio.to_thread(threads_left, THREADS_END_S):
+        _exit(0)
+
+
+def threads_left(within_s: float) -> list[str]:
+    """Names of the daemon threads that do not end within so many seconds: readers of streams.
+
+    One that comes back from a library while the interpreter ends crashes the process, so that
+    a process with any left had better end without that.
+    """
+    until_s = time.monotonic() + within_s
+    own = threading.current_thread()
+    daemons = [t for t in threading.enumerate() if t.daemon and t is not own]
+    for thread in daemons:
+        thread.join(max(0.0, until_s - time.monotonic()))
+    return [thread.name for thread in daemons if thread.is_alive()]
 
 
 async def _warm_up(pack: EnginePack, config: RuntimeConfig, stop: asyncio.Event) -> bool:
@@ -182,9 +203,13 @@ def leave(where: str) -> NoReturn:
     """
     error = EngineError("hangs", where=where, mend="Its files and the journal say where.")
     print(f"omnilive: {error}", file=sys.stderr, flush=True)
+    _exit(error.exit_code)
+
+
+def _exit(code: int) -> NoReturn:
     sys.stdout.flush()
     logging.shutdown()
-    os._exit(error.exit_code)
+    os._exit(code)
 
 
 def _count_end(session: LiveSession, metrics: Metrics) -> None:
