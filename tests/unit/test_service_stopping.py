@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 
 from omnilive.service.config import ClientConfig, ServiceConfig
+from omnilive.service.service import threads_left
 from service_fakes import FakeSession, Service
 
 WAITS = """
 import asyncio
 import gc
-from omnilive.service.service import threads_left, stop_on_signals
+from omnilive.service.service import stop_on_signals
 
 async def wait():
     stop = asyncio.Event()
