@@ -63,8 +63,6 @@ TRIALS = 5
 DRAIN_S = 30.0
 """What has not been heard by then, after the last of it was pushed, is lost."""
 LISTENS_S = 0.01
-LANES_AT_ONCE = 2.0
-"""Each engine takes all the cores there are to share: where two lanes have work, one waits."""
 
 
 def audio_rows(pack: Path, threads: int, seconds: float, speed: float) -> list[Row]:
@@ -211,9 +209,7 @@ class _Saturated:
             Row("pace the sound was pushed at", "× real time", (pace,)),
         ]
         at_once = tuple(float(sum(owed)) for owed in self._owed)
-        rows.append(
-            Row("  lanes that had work at a time", "lanes", at_once, "p50", LANES_AT_ONCE, True)
-        )
+        rows.append(Row("  lanes that had work at a time", "lanes", at_once))
         ended = session.progress()
         for index, lane in enumerate(Lane):
             share = 100 * float(np.mean([owed[index] for owed in self._owed]))
