@@ -1,6 +1,7 @@
 """Whether sound is lost while every lane has more work than it can do: a live session in real time.
 
-Nothing of the session is replaced but the end of its answers. The sound is somebody who talks over
+Nothing of the session is replaced but the end of its answers, and others that see and answer the
+same share its cores, as in a service. The sound is somebody who talks over
 noise, and no sample of it is 0: what the endpointer got is compared with it sample by sample.
 """
 
@@ -10,7 +11,9 @@ import dataclasses
 import tempfile
 import threading
 import time
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +21,11 @@ import numpy as np
 from endless import ANSWER_TOKENS, endless_pack
 from lane_bars import Row
 from omnilive import events
+from omnilive.config import RuntimeConfig
 from omnilive.engine.interface import F32
 from omnilive.engine.pack import EnginePack, open_pack
 from omnilive.events import Event
-from omnilive.lanes import Lane
+from omnilive.lanes import Lane, LaneCores
 from omnilive.memory.compressor import Compressor
 from omnilive.memory.config import CompressionConfig, KeyframeConfig
 from omnilive.memory.keyframes import KeyframeStore
@@ -36,6 +40,7 @@ from omnilive_micropack.story import make_world
 from running import benchmark_config
 
 PRESET, SEED = "edge", 2_000_700
+OPTIONS = RunOptions(preset=PRESET, realtime=True, seed=SEED)
 BLOCK = SAMPLE_RATE_HZ // 10
 SIZE = (1280, 720)
 PICTURES = 12
@@ -58,6 +63,12 @@ PAUSE_S = 4.0
 TYPED = "What is on the table?"
 NOISE = (0.001, 0.003)
 """Range of the noise's size, of full scale; of either sign."""
+
+NEIGHBOURS = 2
+"""Sessions beside it: one alone leaves the miniature's engines idle at the most frames a source may
+have."""
+LANES_AT_ONCE = 2.0
+"""Each engine takes all the cores there are to share: where two lanes have work, one waits."""
 
 TRIALS = 5
 DRAIN_S = 30.0
@@ -88,19 +99,65 @@ def audio_rows(pack: Path, threads: int, seconds: float, speed: float) -> list[R
                 source=dataclasses.replace(config.source, fps=fps / speed),
                 segmentation=dataclasses.replace(config.segmentation, clip_min=1, clip_max=clip),
             )
-            session = _Saturated(LiveSource(config.source, name="saturated"), fps, clip)
-            options = RunOptions(preset=PRESET, realtime=True, seed=SEED)
-            with closing(
-                Session(opened, config, options, folder / "run", (session.hear,), session.drop)
-            ) as running:
+            cores = LaneCores(threads)
+            with ExitStack() as stack:
+                neighbours = [
+                    stack.enter_context(_neighbour(opened, config, cores, folder / f"beside-{i}"))
+                    for i in range(NEIGHBOURS)
+                ]
+                source = LiveSource(config.source, name="saturated")
+                session = _Saturated(source, neighbours, fps, clip)
+                running = Session(
+                    opened,
+                    config,
+                    OPTIONS,
+                    folder / "run",
+                    (session.hear,),
+                    session.drop,
+                    cores=cores,
+                )
+                stack.callback(running.close)
                 return session.rows(running, seconds, speed)
+
+
+@dataclass(frozen=True)
+class _Neighbour:
+    """A session that sees and is asked what the one that is measured is."""
+
+    source: LiveSource
+    session: Session
+
+
+@contextmanager
+def _neighbour(
+    pack: EnginePack, config: RuntimeConfig, cores: LaneCores, folder: Path
+) -> Iterator[_Neighbour]:
+    """One that runs, without ears."""
+    source = LiveSource(config.source, name="beside", has_audio=False)
+    session = Session(pack, config, OPTIONS, folder, cores=cores)
+    thread = threading.Thread(target=session.run, args=(source,), daemon=True)
+    thread.start()
+    try:
+        yield _Neighbour(source, session)
+    finally:
+        session.stop()
+        source.end(discard=True)
+        thread.join(DRAIN_S)
+        session.close()
 
 
 class _Saturated:
     """One session, what is pushed into it and what came of it."""
 
-    def __init__(self, source: LiveSource, fps: float, clip_frames: int) -> None:
+    def __init__(
+        self,
+        source: LiveSource,
+        neighbours: Sequence[_Neighbour],
+        fps: float,
+        clip_frames: int,
+    ) -> None:
         self._source = source
+        self._neighbours = neighbours
         self._fps = fps
         self._clip_frames = clip_frames
         self._received: list[F32] = []
@@ -120,7 +177,8 @@ class _Saturated:
         if isinstance(event, events.SourceOpened):
             self._reads.set()
         elif isinstance(event, events.SpeechStarted) and self._session is not None:
-            self._session.ask(TYPED)
+            for session in (self._session, *(n.session for n in self._neighbours)):
+                session.ask(TYPED)
         elif isinstance(event, events.FrameDropped):
             self._dropped += 1
         elif isinstance(event, events.AnswerInterrupted):
@@ -185,6 +243,8 @@ class _Saturated:
                 time.sleep(min(left_s, 1 / self._fps))
                 now_us = round((time.monotonic() - began_s) * speed * 1e6)
                 picture = pictures[shown // self._clip_frames % len(pictures)]
+                for neighbour in self._neighbours:
+                    neighbour.source.push_frame(now_us, picture)
                 shown += self._source.push_frame(now_us, picture)
             block = sound[at : at + BLOCK]
             if not self._source.push_pcm(samples_to_us(at), block):
@@ -209,7 +269,9 @@ class _Saturated:
             Row("pace the sound was pushed at", "× real time", (pace,)),
         ]
         at_once = tuple(float(sum(owed)) for owed in self._owed)
-        rows.append(Row("  lanes that had work at a time", "lanes", at_once))
+        rows.append(
+            Row("  lanes that had work at a time", "lanes", at_once, "p50", LANES_AT_ONCE, True)
+        )
         ended = session.progress()
         for index, lane in enumerate(Lane):
             share = 100 * float(np.mean([owed[index] for owed in self._owed]))
