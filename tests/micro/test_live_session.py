@@ -196,8 +196,9 @@ def test_what_waits_of_an_answer_is_not_sent_once_it_is_interrupted(
             happened: asyncio.Queue[Event] = asyncio.Queue()
             session.listen(lambda event_id, at_us, event: happened.put_nowait(event))
             session.start()
+            await _next(happened, events.SourceOpened)
             while session.ask("What do you see now?") is None:
-                await asyncio.sleep(0.01)  # it is about to read
+                await asyncio.sleep(0)  # its door is about to open
             spoken = await _next(happened, events.SentenceSpoken)
             while not isinstance(await session.outbox.next(), bytes):
                 pass  # several leave at once: more of it waits now

@@ -141,7 +141,7 @@ def test_a_head_that_comes_letter_by_letter_gets_no_more_time(
         ended = asyncio.ensure_future(caller.all())
         while not ended.done():
             caller.writer.write(b"a")
-            await asyncio.sleep(0.01)
+            await asyncio.wait({ended}, timeout=0.01)
         assert await ended == b""
 
     enter(act)

@@ -325,9 +325,15 @@ def test_a_client_that_has_gone_without_a_word_loses_its_connection_not_its_sess
         gone = await connect(http)
         token = (await gone.receive_json())["resume"]
         transport_of(gone).pause_reading()  # no ping of the service is answered any more
-        session = service.made[0]
-        while session.connection is not None:
-            await asyncio.sleep(0.01)
+        session, left, leave = service.made[0], asyncio.Event(), service.sessions.leave
+
+        def noted(*gone: Any, **how: Any) -> None:
+            leave(*gone, **how)
+            left.set()
+
+        service.sessions.leave = noted  # type: ignore[method-assign]
+        await left.wait()
+        assert session.connection is None
         assert ("stop",) not in session.calls
         assert (await (await connect(http, Hello(1, token))).receive_json())["resumed"]
         transport_of(gone).abort()
@@ -376,12 +382,22 @@ def test_a_client_that_reads_nothing_of_a_streamed_answer_is_broken_off(
         await greeted(http)
         session = service.made[0]
         session.answer_to = lambda utterance, text: answer(utterance, ["word " * 1_000] * 4_000)
-        listeners = len(session._listeners)
+        over, listen = asyncio.Event(), session.listen
+
+        def noted(listener: Any) -> Callable[[], None]:
+            stop = listen(listener)
+
+            def end() -> None:
+                stop()
+                over.set()
+
+            return end
+
+        session.listen = noted  # type: ignore[method-assign]
         body = {"messages": [{"role": "user", "content": "who is there"}], "stream": True}
         response = await http.post("/v1/chat/completions", json=body)
         assert response.status == 200
-        while len(session._listeners) > listeners:
-            await asyncio.sleep(0.01)
+        await over.wait()
         response.close()
 
     serve(tmp_path, act)
